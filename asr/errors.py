@@ -1,0 +1,94 @@
+"""Every error that Lexitune raises on bad input or a bad environment.
+
+A message says the value, the limit and the remedy. Assertions are for our own bugs and are not here.
+
+LexituneError
+├── InputError                 the caller's data or options; exit code 2, INVALID_ARGUMENT
+│   ├── AudioError             a recording that cannot be read or decoded
+│   ├── ManifestError          a manifest that cannot be parsed
+│   ├── OptionError            an option outside its range, an unknown key
+│   └── ProtocolError          messages on a stream in an order that is not allowed
+├── NotFoundError              exit code 2, NOT_FOUND
+│   └── ModelNotFoundError     a model reference that names nothing
+├── ModelError                 a model that exists but cannot be used; FAILED_PRECONDITION
+│   └── ChecksumError          bytes that are not the bytes that were published
+├── MissingDependencyError     an optional part that is not installed; names the command that installs it
+├── LimitError                 a limit of this server; RESOURCE_EXHAUSTED
+└── UnavailableError           loading, draining, a port in use, a server that cannot be reached; UNAVAILABLE
+"""
+
+
+class LexituneError(Exception):
+    """Base class of all errors that Lexitune raises on purpose."""
+
+
+class InputError(LexituneError):
+    """The caller's data or options are wrong."""
+
+
+class AudioError(InputError):
+    """A recording cannot be read or decoded."""
+
+
+class ManifestError(InputError):
+    """A manifest cannot be parsed."""
+
+
+class OptionError(InputError):
+    """An option is outside its range, or a key is unknown.
+
+    Attributes:
+        field: the option's dotted name, as the caller wrote it ("config.audio.sample_rate_hz"), or "".
+    """
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ProtocolError(InputError):
+    """Messages came in an order that is not allowed.
+
+    Attributes:
+        field: the offending message field.
+    """
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotFoundError(LexituneError):
+    """A named thing does not exist."""
+
+
+class ModelNotFoundError(NotFoundError):
+    """A model reference names nothing; the message lists the near ones."""
+
+
+class ModelError(LexituneError):
+    """A model exists but cannot be loaded or used."""
+
+
+class ChecksumError(ModelError):
+    """Bytes are not the bytes that were published."""
+
+
+class MissingDependencyError(LexituneError):
+    """An optional part is not installed; the message names the command that installs it."""
+
+
+class LimitError(LexituneError):
+    """A limit of this server was reached.
+
+    Attributes:
+        reason: the machine-readable reason, e.g. "STREAM_SLOTS".
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class UnavailableError(LexituneError):
+    """Something is not there now and may be later."""

@@ -1,0 +1,81 @@
+"""What recognition returns: words, hypotheses, segments and transcripts.
+
+Plain frozen values without behaviour beyond joining and shifting times; how they are written to a file is
+``asr.cli.formats``, how they travel is ``server.convert``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Word:
+    """One word with its times (s, from the start of the recording) and confidence in [0, 1]."""
+
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hypothesis:
+    """One candidate of the search for one segment; times count from the segment's start.
+
+    Attributes:
+        text: the words, joined by single spaces, without surrounding white space.
+        words: empty if word times were not asked for.
+        avg_log_prob: mean log probability per token, natural log.
+        no_speech_prob: probability of silence that the model gives, in [0, 1].
+        confidence: geometric mean of the token probabilities, in [0, 1].
+    """
+
+    text: str
+    words: tuple[Word, ...] = ()
+    avg_log_prob: float = 0.0
+    no_speech_prob: float = 0.0
+    confidence: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """A time span of a recording (s) with its text."""
+
+    text: str
+    start_s: float
+    end_s: float
+    words: tuple[Word, ...] = ()
+    confidence: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transcript:
+    """The chosen text of a whole recording, in segments that follow each other in time."""
+
+    segments: tuple[Segment, ...]
+    duration_s: float
+
+    @property
+    def text(self) -> str:
+        """All segments' text joined by single spaces."""
+        return " ".join(segment.text for segment in self.segments if segment.text)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """All segments' words."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def confidence(self) -> float:
+        """Mean of the segments' confidence weighted by their number of words; 0 without text."""
+        weights = [len(segment.text.split()) for segment in self.segments]
+        total = sum(weights)
+        pairs = zip(self.segments, weights, strict=True)
+        return sum(segment.confidence * weight for segment, weight in pairs) / total if total else 0.0
+
+
+def shift_words(words: Sequence[Word], by_s: float) -> tuple[Word, ...]:
+    """The same words, later by ``by_s`` seconds."""
+    return tuple(replace(word, start_s=word.start_s + by_s, end_s=word.end_s + by_s) for word in words)

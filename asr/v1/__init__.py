@@ -1,0 +1,1 @@
+"""Generated stubs of the ``asr.v1`` wire protocol; written by ``proto/generate.py``, never by hand."""

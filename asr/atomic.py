@@ -1,0 +1,31 @@
+"""Files that appear whole or not at all: write beside the target, fsync, rename.
+
+For small artefacts that are held in memory. Folders of a model are published by ``asr.registry``.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_bytes_atomically(path: Path, payload: bytes) -> None:
+    """Replace ``path`` by ``payload``; a reader sees the old bytes or the new ones, never a part.
+
+    Parent folders are made. The file gets the permissions that the process's umask gives new files.
+
+    Raises:
+        OSError: the folder cannot be written; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(payload)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,81 @@
+"""Streaming voice activity: Silero VAD (v6, MIT) on ONNX Runtime, without torch.
+
+The weights are read out of the ``silero-vad`` wheel, which is never imported. Gives probabilities only;
+what counts as speech is decided in ``asr.streaming.endpointer``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.errors import MissingDependencyError
+from asr.units import SAMPLE_RATE_HZ
+
+VAD_FRAME_SAMPLES = 512  # 32 ms, fixed by the model
+_CONTEXT_SAMPLES = 64
+_STATE_SHAPE = (2, 1, 128)
+_WEIGHTS = "data/silero_vad_16k_op15.onnx"
+
+
+def _weights_path() -> Path:
+    spec = importlib.util.find_spec("silero_vad")
+    path = Path(spec.origin).parent / _WEIGHTS if spec is not None and spec.origin is not None else None
+    if path is None or not path.is_file():
+        raise MissingDependencyError(
+            f"voice activity needs {_WEIGHTS} of the package silero-vad, which is not installed: "
+            "pip install 'silero-vad>=6.0'"
+        )
+    return path
+
+
+@functools.cache
+def _session() -> Any:
+    """The process's one ONNX session, single-threaded; ONNX Runtime lets threads share it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(_weights_path()), options, providers=["CPUExecutionProvider"])
+
+
+class VoiceActivityDetector:
+    """Speech probability of each 32 ms frame of one 16 kHz stream; not for use by two threads at once.
+
+    Raises:
+        MissingDependencyError: the wheel with the weights is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._onnx = _session()
+        self._rate = np.array(SAMPLE_RATE_HZ, np.int64)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream so far."""
+        self._state: NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
+        # The last samples of the frame before, then the samples that wait for a whole frame.
+        self._pending: NDArray[np.float32] = np.zeros(_CONTEXT_SAMPLES, np.float32)
+
+    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take (T,) samples; give (N,) probabilities, one for each 512-sample frame that is now whole."""
+        pending = np.concatenate([self._pending, np.asarray(samples, np.float32)])
+        num_frames = (pending.size - _CONTEXT_SAMPLES) // VAD_FRAME_SAMPLES
+        probs = np.empty(num_frames, np.float32)
+        for index in range(num_frames):
+            start = index * VAD_FRAME_SAMPLES
+            probs[index] = self._step(pending[start : start + _CONTEXT_SAMPLES + VAD_FRAME_SAMPLES])
+        self._pending = pending[num_frames * VAD_FRAME_SAMPLES :].copy()
+        return probs
+
+    def _step(self, frame: NDArray[np.float32]) -> float:
+        """(64 + 512,) context and frame -> the probability; moves the state on."""
+        inputs = {"input": frame[None, :], "state": self._state, "sr": self._rate}
+        prob, self._state = self._onnx.run(None, inputs)
+        return float(prob[0, 0])

@@ -168,8 +168,8 @@ def _container(stream: BinaryIO, name: str) -> Iterator[Any]:
     length = wav_length(stream)
     if length.missing_bytes:
         raise AudioError(
-            f"{name} is cut off: its header promises {length.missing_bytes} bytes of audio more than the file "
-            "holds; copy or export it again"
+            f"{name} is cut off: its header promises {length.missing_bytes} bytes of audio more than the "
+            "file holds; copy or export it again"
         )
     if length.zero_at is not None:
         stream = with_unknown_length(stream, length.zero_at)

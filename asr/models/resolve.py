@@ -1,0 +1,116 @@
+"""From any model reference to folders on this machine.
+
+The registry and the hub are touched only for references that need them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr.errors import ModelNotFoundError, UnavailableError
+from asr.models.bundled import unpack_bundled
+from asr.models.checkpoint import check_folder, weights_sha256
+from asr.models.export import cached_export
+from asr.models.reference import ModelReference, ReferenceKind, parse_reference
+from asr.storage import sha256_file
+
+HUB_PATTERNS = ["*.json", "model.safetensors", "merges.txt"]
+CTRANSLATE2_FOLDER = "ctranslate2"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedModel:
+    """Where a model's files are.
+
+    Attributes:
+        reference: the immutable reference: an alias has become its version.
+        name: short name for people and metrics.
+        version: the registry's version, or "bundled", "local", "hub".
+        transformers_dir: ordinary transformers folder.
+        ctranslate2_dir: the same model converted; None until :func:`serving_folder` makes it.
+        sha256: identifies the content.
+    """
+
+    reference: str
+    name: str
+    version: str
+    transformers_dir: Path
+    ctranslate2_dir: Path | None
+    sha256: str
+
+
+def resolve_model(reference: str) -> ResolvedModel:
+    """Look a reference up.
+
+    Raises:
+        OptionError: not a reference.
+        ModelNotFoundError: it names nothing.
+        ModelError: what it names cannot be used.
+    """
+    parsed = parse_reference(reference)
+    match parsed.kind:
+        case ReferenceKind.BUNDLED:
+            unpacked = unpack_bundled(parsed.name)
+            return ResolvedModel(
+                reference=str(parsed),
+                name=parsed.name,
+                version="bundled",
+                transformers_dir=unpacked.transformers_dir,
+                ctranslate2_dir=unpacked.ctranslate2_dir,
+                sha256=unpacked.sha256,
+            )
+        case ReferenceKind.DIRECTORY:
+            return _from_folder(Path(parsed.name).resolve(), version="local")
+        case ReferenceKind.HUB:
+            return _from_hub(parsed)
+        case _:
+            return _from_registry(parsed)
+
+
+def serving_folder(model: ResolvedModel) -> Path:
+    """The CTranslate2 folder of a model, converted and cached on first use where it has none."""
+    return model.ctranslate2_dir or cached_export(model.transformers_dir)
+
+
+def _from_folder(folder: Path, *, version: str, reference: str = "", name: str = "") -> ResolvedModel:
+    check_folder(folder)
+    return ResolvedModel(
+        reference=reference or str(folder),
+        name=name or folder.name,
+        version=version,
+        transformers_dir=folder,
+        ctranslate2_dir=None,  # a folder's own export is not trusted: only those that we published with a card
+        sha256=weights_sha256(folder),
+    )
+
+
+def _from_hub(parsed: ModelReference) -> ResolvedModel:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(parsed.name, allow_patterns=HUB_PATTERNS))
+    except RepositoryNotFoundError as error:
+        raise ModelNotFoundError(f"the model hub has no {parsed.name!r}, or it is private; check the id") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise UnavailableError(
+            f"{parsed.name!r} is not in the local hub cache and the hub cannot be reached ({type(error).__name__}); "
+            "connect, or download it elsewhere and give its directory"
+        ) from error
+    name = parsed.name.rsplit("/", 1)[-1]
+    return _from_folder(folder, version="hub", reference=parsed.name, name=name)
+
+
+def _from_registry(parsed: ModelReference) -> ResolvedModel:
+    from asr.registry import CARD, Registry
+
+    version = Registry.open().resolve(parsed)
+    return ResolvedModel(
+        reference=version.reference,
+        name=version.name,
+        version=version.version,
+        transformers_dir=version.path,
+        ctranslate2_dir=version.path / CTRANSLATE2_FOLDER,
+        sha256=version.sha256 or sha256_file(version.path / CARD),
+    )

@@ -1,0 +1,204 @@
+"""Whisper on CTranslate2: int8 on a CPU, float16 on a GPU. The engine that serves.
+
+B segments, M mel bins, F feature frames, E encoder frames, U tokens. Segments are encoded one by one (on a CPU the
+encoder gains nothing from a batch) and decoded together.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asr.errors import ModelError, OptionError
+from asr.features import log_mel
+from asr.models.base import DecodingOptions, Samples
+from asr.models.whisper_tokens import WhisperTokenizer
+from asr.results import Hypothesis, Word
+from asr.units import ENCODER_FRAME_S, HOP_SAMPLES, WHISPER_WINDOW_S, WHISPER_WINDOW_SAMPLES, to_seconds
+
+MAX_NEW_TOKENS = 224  # half of Whisper's 448, as openai/whisper decodes
+MAX_COMPRESSION_RATIO = 2.4  # text that repeats itself beyond this is a decoding loop (openai/whisper)
+NO_SPEECH_PROB, NO_SPEECH_LOG_PROB = 0.6, -1.0  # both passed: the segment is silence (openai/whisper)
+LOOP_NGRAM = 3
+
+
+class CTranslate2Whisper:
+    """A converted Whisper folder, loaded."""
+
+    def __init__(
+        self, folder: Path, *, device: str = "cpu", compute_type: str = "", num_threads: int = 0, num_workers: int = 1
+    ) -> None:
+        """Load ``folder``.
+
+        Args:
+            folder: with model.bin, config.json, vocabulary and tokenizer.json.
+            device: "cpu" or "cuda".
+            compute_type: CTranslate2's; "" is int8 on a CPU and float16 on a GPU.
+            num_threads: per worker; 0 is one thread a worker.
+            num_workers: decodings that may run at the same time.
+
+        Raises:
+            ModelError: the folder cannot be loaded.
+        """
+        import ctranslate2
+
+        try:
+            self._model = ctranslate2.models.Whisper(
+                str(folder),
+                device=device,
+                compute_type=compute_type or ("int8" if device == "cpu" else "float16"),
+                intra_threads=max(1, num_threads),
+                inter_threads=max(1, num_workers),
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"{folder} cannot be loaded on {device}: {error}") from error
+        self._storage = ctranslate2.StorageView
+        self._tokenizer = WhisperTokenizer(folder / "tokenizer.json")
+        self._num_mel_bins = self._model.n_mels
+        self.languages = self._tokenizer.languages
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._model.unload_model()
+
+    def encode(self, samples: Samples) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Samples (T,) to encoder output (1, E, D) in the context of a whole 30 s window, float32."""
+        if len(samples) > WHISPER_WINDOW_SAMPLES:
+            raise OptionError(
+                f"a segment lasts {to_seconds(len(samples)):.1f} s; a Whisper window holds {WHISPER_WINDOW_S} s: cut it"
+            )
+        features = log_mel(samples, num_mel_bins=self._num_mel_bins)[None]
+        output = self._model.encode(self._storage.from_array(np.ascontiguousarray(features)), to_cpu=True)
+        return np.asarray(output)
+
+    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+        """See :class:`asr.models.base.SpeechModel`."""
+        results: list[list[Hypothesis]] = [[] for _ in segments]
+        encoded = {index: self.encode(samples) for index, samples in enumerate(segments) if len(samples)}
+        groups: dict[str | None, list[int]] = {}
+        for index, output in encoded.items():
+            groups.setdefault(self._language(output, options), []).append(index)
+        for language, members in groups.items():
+            outputs = np.concatenate([encoded[index] for index in members])
+            durations = [to_seconds(len(segments[index])) for index in members]
+            for index, hypotheses in zip(members, self._search(outputs, durations, language, options), strict=True):
+                results[index] = hypotheses
+        return [hypotheses or [Hypothesis(text="", no_speech_prob=1.0)] for hypotheses in results]
+
+    def _language(self, output: Any, options: DecodingOptions) -> str | None:
+        if options.language is not None or not self._tokenizer.is_multilingual:
+            return options.language
+        ((best, _probability), *_rest) = self._model.detect_language(self._storage.from_array(output))[0]
+        return str(best)[2:-2]
+
+    def _search(
+        self, outputs: Any, durations: list[float], language: str | None, options: DecodingOptions
+    ) -> list[list[Hypothesis]]:
+        prompt = self._tokenizer.prompt(language)
+        generated = self._generate(outputs, prompt, options)
+        best = [[t for t in result.sequences_ids[0] if t < self._tokenizer.end_of_text] for result in generated]
+        words: list[tuple[Word, ...]] = [()] * len(best)
+        if options.word_times:
+            words = self._align(outputs, prompt, best, durations, language)
+        return [
+            self._hypotheses(result, row_words, options) for result, row_words in zip(generated, words, strict=True)
+        ]
+
+    def _generate(self, outputs: Any, prompt: list[int], options: DecodingOptions, ngram: int = 0) -> list[Any]:
+        results: list[Any] = self._model.generate(
+            self._storage.from_array(outputs),
+            [prompt] * len(outputs),
+            beam_size=options.beam_size,
+            num_hypotheses=options.max_alternatives,
+            max_length=MAX_NEW_TOKENS,
+            return_scores=True,
+            return_no_speech_prob=True,
+            no_repeat_ngram_size=ngram,
+        )
+        for index, result in enumerate(results):
+            if not ngram and is_loop(self._tokenizer.decode(result.sequences_ids[0])):
+                results[index] = self._generate(outputs[index : index + 1], prompt, options, LOOP_NGRAM)[0]
+        return results
+
+    def _hypotheses(self, result: Any, words: tuple[Word, ...], options: DecodingOptions) -> list[Hypothesis]:
+        hypotheses = []
+        for rank, (tokens, score) in enumerate(zip(result.sequences_ids, result.scores, strict=True)):
+            is_silence = result.no_speech_prob > NO_SPEECH_PROB and score < NO_SPEECH_LOG_PROB
+            text = "" if is_silence else " ".join(self._tokenizer.decode(tokens).split())
+            hypotheses.append(
+                Hypothesis(
+                    text=text,
+                    words=words if rank == 0 and text else (),
+                    avg_log_prob=score,
+                    no_speech_prob=result.no_speech_prob,
+                    confidence=math.exp(min(0.0, score)),
+                )
+            )
+        return hypotheses
+
+    def _align(
+        self, outputs: Any, prompt: list[int], tokens: list[list[int]], durations: list[float], language: str | None
+    ) -> list[tuple[Word, ...]]:
+        """Word times by dynamic time warping over the alignment heads' cross attention (openai/whisper)."""
+        spoken = [index for index, row in enumerate(tokens) if row]
+        words: list[tuple[Word, ...]] = [()] * len(tokens)
+        if not spoken:
+            return words
+        aligned = self._model.align(
+            self._storage.from_array(np.ascontiguousarray(outputs[spoken])),
+            prompt,
+            [tokens[index] for index in spoken],
+            [max(2, math.ceil(durations[index] * 16000 / HOP_SAMPLES)) for index in spoken],
+        )
+        for index, alignment in zip(spoken, aligned, strict=True):
+            grouped = self._tokenizer.words(tokens[index], language)
+            starts = token_starts(alignment.alignments, len(tokens[index]))
+            words[index] = timed_words(
+                [(word.text, word.num_tokens) for word in grouped],
+                starts,
+                list(alignment.text_token_probs),
+                durations[index],
+            )
+        return words
+
+
+def is_loop(text: str) -> bool:
+    """Whether text repeats itself so much that a decoding loop made it; source: openai/whisper."""
+    payload = text.encode()
+    return bool(payload) and len(payload) / len(zlib.compress(payload)) > MAX_COMPRESSION_RATIO
+
+
+def token_starts(alignment: Sequence[tuple[int, int]], num_tokens: int) -> list[float]:
+    """The time (s) at which each token's alignment begins, and last the end of the final token."""
+    starts = [math.inf] * (num_tokens + 1)
+    last_frame = 0
+    for token, frame in alignment:
+        if token <= num_tokens:
+            starts[token] = min(starts[token], frame * ENCODER_FRAME_S)
+        last_frame = max(last_frame, frame)
+    if math.isinf(starts[num_tokens]):
+        starts[num_tokens] = (last_frame + 1) * ENCODER_FRAME_S
+    for token in range(num_tokens - 1, -1, -1):
+        starts[token] = min(starts[token], starts[token + 1])
+    return starts
+
+
+def timed_words(
+    words: Sequence[tuple[str, int]], starts: Sequence[float], probs: Sequence[float], duration_s: float
+) -> tuple[Word, ...]:
+    """Words with times within the segment and, as confidence, the geometric mean of their tokens' probabilities."""
+    timed = []
+    position = 0
+    for text, num_tokens in words:
+        token_probs = np.asarray(probs[position : position + num_tokens])
+        confidence = float(np.exp(np.log(np.maximum(token_probs, 1e-10)).mean())) if len(token_probs) else 0.0
+        start_s = min(starts[position], duration_s)
+        end_s = min(max(starts[position + num_tokens], start_s), duration_s)
+        timed.append(Word(text=text, start_s=round(start_s, 3), end_s=round(end_s, 3), confidence=confidence))
+        position += num_tokens
+    return tuple(timed)

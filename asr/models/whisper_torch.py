@@ -1,0 +1,162 @@
+"""Whisper on torch, float32: the reference that an export is checked against. Slower than CTranslate2; not served by default.
+
+B segments, M mel bins, F feature frames, E encoder frames, D width, U tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asr.errors import OptionError
+from asr.features import log_mel
+from asr.models.base import DecodingOptions, Samples
+from asr.models.checkpoint import load_whisper
+from asr.models.whisper_ct2 import MAX_NEW_TOKENS, timed_words
+from asr.models.whisper_tokens import WhisperTokenizer
+from asr.results import Hypothesis, Word
+from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_SAMPLES, WHISPER_WINDOW_S, to_seconds
+
+
+class TorchWhisper:
+    """A transformers Whisper folder, loaded in float32."""
+
+    def __init__(self, folder: Path, *, device: str = "cpu", model: Any = None) -> None:
+        """Load ``folder``; or take ``model``, already loaded, with the tokenizer of ``folder``."""
+        self._model = (model if model is not None else load_whisper(folder)).to(device)
+        self._device = device
+        self._tokenizer = WhisperTokenizer(folder / "tokenizer.json")
+        self.languages = self._tokenizer.languages
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._model = None
+
+    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+        """See :class:`asr.models.base.SpeechModel`."""
+        return [self._decode_one(samples, options) for samples in segments]
+
+    def _decode_one(self, samples: Samples, options: DecodingOptions) -> list[Hypothesis]:
+        import torch
+
+        if not len(samples):
+            return [Hypothesis(text="", no_speech_prob=1.0)]
+        if len(samples) > WHISPER_WINDOW_SAMPLES:
+            raise OptionError(
+                f"a segment lasts {to_seconds(len(samples)):.1f} s; a Whisper window holds {WHISPER_WINDOW_S} s: cut it"
+            )
+        features = log_mel(samples, num_mel_bins=self._model.config.num_mel_bins)[None]
+        with torch.inference_mode():
+            encoded = self._model.model.encoder(torch.from_numpy(features).to(self._device))
+            language = self._language(encoded, options)
+            prompt = self._tokenizer.prompt(language)
+            output = self._generate(encoded, prompt, options)
+            hypotheses = []
+            for rank, sequence in enumerate(output.sequences):
+                tokens = [t for t in sequence[len(prompt) :].tolist() if t < self._tokenizer.end_of_text]
+                log_probs, words = self._score(encoded, prompt, tokens, to_seconds(len(samples)), language)
+                hypotheses.append(
+                    Hypothesis(
+                        text=" ".join(self._tokenizer.decode(tokens).split()),
+                        words=words if options.word_times and rank == 0 else (),
+                        avg_log_prob=log_probs,
+                        confidence=math.exp(log_probs),
+                    )
+                )
+        return hypotheses
+
+    def _language(self, encoded: Any, options: DecodingOptions) -> str | None:
+        if options.language is not None or not self._tokenizer.is_multilingual:
+            return options.language
+        token = self._model.detect_language(encoder_outputs=encoded)[0]
+        return self._tokenizer.language_of(int(token))
+
+    def _generate(self, encoded: Any, prompt: list[int], options: DecodingOptions) -> Any:
+        """Beam search with Whisper's generation config; short form, prompt included in the output (rows, U)."""
+        import torch
+        from transformers import GenerationMixin
+
+        config = self._model.generation_config
+        return GenerationMixin.generate(
+            self._model,
+            encoder_outputs=encoded,
+            decoder_input_ids=torch.tensor([prompt], device=self._device),
+            num_beams=options.beam_size,
+            num_return_sequences=options.max_alternatives,
+            max_length=len(prompt) + MAX_NEW_TOKENS,
+            suppress_tokens=config.suppress_tokens,
+            begin_suppress_tokens=config.begin_suppress_tokens,
+            do_sample=False,
+            return_dict_in_generate=True,
+        )
+
+    def _score(
+        self, encoded: Any, prompt: list[int], tokens: list[int], duration_s: float, language: str | None
+    ) -> tuple[float, tuple[Word, ...]]:
+        """Mean log probability of ``tokens`` and their words, timed by the alignment heads' cross attention."""
+        import torch
+
+        if not tokens:
+            return 0.0, ()
+        end = self._tokenizer.end_of_text
+        inputs = torch.tensor([[*prompt, *tokens, end]], device=self._device)
+        output = self._attend(encoded, inputs)
+        log_probs = output.logits[0].log_softmax(-1)
+        first = len(prompt) - 1
+        chosen = log_probs[torch.arange(first, inputs.shape[1] - 1), inputs[0, first + 1 :]]
+        num_frames = max(1, min(math.ceil(duration_s / ENCODER_FRAME_S), encoded.last_hidden_state.shape[1]))
+        heads = [
+            output.cross_attentions[layer][0, head, :, :num_frames]
+            for layer, head in self._model.generation_config.alignment_heads
+        ]
+        starts = attention_starts(torch.stack(heads).cpu().numpy(), len(prompt), len(tokens))
+        words = [(word.text, word.num_tokens) for word in self._tokenizer.words(tokens, language)]
+        probs = chosen[: len(tokens)].exp().tolist()
+        return float(chosen.mean()), timed_words(words, starts, probs, duration_s)
+
+    def _attend(self, encoded: Any, inputs: Any) -> Any:
+        """One forward pass that keeps attention weights, which only the eager implementation computes."""
+        implementation = self._model.config._attn_implementation
+        self._model.set_attn_implementation("eager")
+        try:
+            return self._model(encoder_outputs=encoded, decoder_input_ids=inputs, output_attentions=True)
+        finally:
+            self._model.set_attn_implementation(implementation)
+
+
+def attention_starts(attention: np.ndarray[Any, Any], prompt_length: int, num_tokens: int) -> list[float]:
+    """Start (s) of each of U tokens and the end of the last, from attention (heads, prompt + U + 1, E).
+
+    Normalised over tokens, median-filtered over 7 frames, then the cheapest monotonic path (openai/whisper timing.py).
+    """
+    from scipy.ndimage import median_filter
+
+    weights = (attention - attention.mean(-2, keepdims=True)) / (attention.std(-2, keepdims=True) + 1e-10)
+    weights = median_filter(weights, size=(1, 1, 7)).mean(0)[prompt_length - 1 : prompt_length + num_tokens]
+    frames = monotonic_path(-weights)
+    return [float(frame * ENCODER_FRAME_S) for frame in frames]
+
+
+def monotonic_path(cost: np.ndarray[Any, Any]) -> list[int]:
+    """First frame of each token on the cheapest path through cost (U, E) that moves right, down or both."""
+    num_tokens, num_frames = cost.shape
+    total = np.full((num_tokens + 1, num_frames + 1), np.inf)
+    total[0, 0] = 0.0
+    step = np.zeros((num_tokens + 1, num_frames + 1), dtype=np.int8)
+    for row in range(1, num_tokens + 1):
+        for column in range(1, num_frames + 1):
+            options = (total[row - 1, column - 1], total[row - 1, column], total[row, column - 1])
+            choice = int(np.argmin(options))
+            total[row, column] = cost[row - 1, column - 1] + options[choice]
+            step[row, column] = choice
+    row, column = num_tokens, num_frames
+    first = [0] * num_tokens
+    while row > 0 and column > 0:
+        first[row - 1] = column - 1
+        choice = step[row, column]
+        row, column = row - (choice != 2), column - (choice != 1)
+    return first

@@ -1,0 +1,172 @@
+"""The facade that the command line and the server recognise with: a model, its engine, and how long audio is cut.
+
+Recordings go through the same streaming session as a live call, so that offline and streaming finals are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from asr.errors import OptionError
+from asr.models.base import DecodingOptions, Samples, SpeechModel
+from asr.models.resolve import ResolvedModel, resolve_model, serving_folder
+from asr.results import Hypothesis, Segment, Transcript, shift_words
+from asr.units import to_seconds
+
+if TYPE_CHECKING:
+    from asr.streaming.session import DecodeRequest, SessionOptions
+
+ENGINES = ("ctranslate2", "torch")
+BATCH_SEGMENTS = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
+
+__all__ = ["DecodingOptions", "Recognizer"]
+
+
+class Recognizer:
+    """A loaded model that turns samples into transcripts. Safe to use from several threads."""
+
+    def __init__(self, resolved: ResolvedModel, model: SpeechModel, *, num_workers: int = 1) -> None:
+        self.resolved = resolved
+        self._model = model
+        self._num_workers = num_workers
+
+    @classmethod
+    def load(
+        cls,
+        reference: str,
+        *,
+        engine: str = "ctranslate2",
+        device: str = "cpu",
+        num_threads: int = 1,
+        num_workers: int = 1,
+    ) -> Recognizer:
+        """Resolve and load a model.
+
+        Args:
+            reference: any form of :mod:`asr.models.reference`.
+            engine: "ctranslate2" (int8 on CPU, float16 on GPU) or "torch" (float32, the reference).
+            device: "cpu" or "cuda".
+            num_threads: per worker.
+            num_workers: decodings at the same time.
+
+        Raises:
+            LexituneError: the reference cannot be resolved or the model cannot be loaded.
+        """
+        if engine not in ENGINES:
+            raise OptionError(f"engine {engine!r} is not known; there are {', '.join(ENGINES)}", field="engine")
+        resolved = resolve_model(reference)
+        if engine == "torch":
+            from asr.models.whisper_torch import TorchWhisper
+
+            return cls(resolved, TorchWhisper(resolved.transformers_dir, device=device))
+        from asr.models.whisper_ct2 import CTranslate2Whisper
+
+        folder = serving_folder(resolved)
+        model = CTranslate2Whisper(folder, device=device, num_threads=num_threads, num_workers=num_workers)
+        return cls(resolved, model, num_workers=num_workers)
+
+    @property
+    def name(self) -> str:
+        """The model's short name."""
+        return self.resolved.name
+
+    @property
+    def version(self) -> str:
+        """The registry's version, or "bundled", "local", "hub"."""
+        return self.resolved.version
+
+    @property
+    def reference(self) -> str:
+        """The immutable reference."""
+        return self.resolved.reference
+
+    @property
+    def sha256(self) -> str:
+        """Identifies the model's content."""
+        return self.resolved.sha256
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Language codes that a request may name."""
+        return self._model.languages
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._model.close()
+
+    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+        """Decode segments of at most 30 s each; alternatives best first."""
+        return self._model.decode(segments, options)
+
+    def transcribe(
+        self,
+        samples: Samples,
+        options: DecodingOptions | None = None,
+        session_options: SessionOptions | None = None,
+    ) -> Transcript:
+        """Transcribe a whole recording of any length: 16 kHz samples (T,) to segments with times."""
+        return next(self.transcribe_many([samples], options, session_options))
+
+    def transcribe_many(
+        self,
+        recordings: Iterable[Samples],
+        options: DecodingOptions | None = None,
+        session_options: SessionOptions | None = None,
+    ) -> Iterator[Transcript]:
+        """Transcribe recordings in order, several segments at a time on ``num_workers`` workers.
+
+        Recordings are read ahead only as far as the workers need, so an iterator over many is fine.
+        """
+        options = options or DecodingOptions()
+        cut = ((segment_recording(samples, session_options), to_seconds(len(samples))) for samples in recordings)
+        with ThreadPoolExecutor(self._num_workers) as workers:
+            for group in _in_groups(cut, self._num_workers):
+                requests = [request for segments, _ in group for request in segments]
+                hypotheses = iter(self._decode_all(workers, requests, options))
+                for segments, duration_s in group:
+                    done = [_as_segment(request, next(hypotheses)) for request in segments]
+                    yield Transcript(segments=tuple(s for s in done if s.text), duration_s=duration_s)
+
+    def _decode_all(
+        self, workers: ThreadPoolExecutor, requests: Sequence[DecodeRequest], options: DecodingOptions
+    ) -> list[Hypothesis]:
+        order = sorted(range(len(requests)), key=lambda index: len(requests[index].samples))
+        batches = [order[start : start + BATCH_SEGMENTS] for start in range(0, len(order), BATCH_SEGMENTS)]
+        futures: list[Future[list[list[Hypothesis]]]] = [
+            workers.submit(self.decode, [requests[index].samples for index in batch], options) for batch in batches
+        ]
+        best: dict[int, Hypothesis] = {}
+        for batch, future in zip(batches, futures, strict=True):
+            best.update(zip(batch, (row[0] for row in future.result()), strict=True))
+        return [best[index] for index in range(len(requests))]
+
+
+def segment_recording(samples: Samples, options: SessionOptions | None = None) -> list[DecodeRequest]:
+    """The final segments of a recording, exactly those that a stream of it would decode."""
+    from asr.audio.vad import VoiceActivityDetector
+    from asr.streaming.session import DecodeRequest, Session, SessionOptions
+
+    session = Session(options or SessionOptions(interim_results=False), VoiceActivityDetector())
+    events = [*session.push(samples), *session.flush()]
+    return [event for event in events if isinstance(event, DecodeRequest) and event.is_final]
+
+
+def _as_segment(request: DecodeRequest, hypothesis: Hypothesis) -> Segment:
+    return Segment(
+        text=hypothesis.text,
+        start_s=request.start_s,
+        end_s=request.end_s,
+        words=shift_words(hypothesis.words, request.start_s),
+        confidence=hypothesis.confidence,
+    )
+
+
+def _in_groups(
+    cut: Iterator[tuple[list[DecodeRequest], float]], num_workers: int
+) -> Iterator[list[tuple[list[DecodeRequest], float]]]:
+    """Groups of recordings that hold enough segments to keep the workers busy."""
+    while group := list(islice(cut, num_workers * BATCH_SEGMENTS * 2)):
+        yield group

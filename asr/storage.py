@@ -1,0 +1,86 @@
+"""Where Lexitune keeps things, and how they come to be there: by one rename, or not at all.
+
+``LEXITUNE_HOME`` holds what must not be lost (the registry, runs), ``LEXITUNE_CACHE`` what can be made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+
+def home_dir(*parts: str) -> Path:
+    """A folder under LEXITUNE_HOME (default: the platform's user data folder), made if absent."""
+    return _made(Path(os.environ.get("LEXITUNE_HOME") or platformdirs.user_data_dir("lexitune")), parts)
+
+
+def cache_dir(*parts: str) -> Path:
+    """A folder under LEXITUNE_CACHE (default: the platform's user cache folder), made if absent."""
+    return _made(Path(os.environ.get("LEXITUNE_CACHE") or platformdirs.user_cache_dir("lexitune")), parts)
+
+
+def _made(root: Path, parts: tuple[str, ...]) -> Path:
+    folder = root.joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def build_folder(target: Path, build: Callable[[Path], None]) -> Path:
+    """Make the folder ``target`` whole: ``build`` fills a temporary neighbour, which is then renamed.
+
+    If another process finishes first, its folder stays and ours is dropped: both hold the same. If ``build`` raises,
+    nothing is left behind.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        build(temporary)
+        _sync_tree(temporary)
+        temporary.chmod(0o755)
+        with contextlib.suppress(OSError):
+            temporary.rename(target)
+        if not target.is_dir():
+            raise OSError(f"{target} could not be made from {temporary}")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def write_atomic(path: Path, payload: bytes) -> None:
+    """Write a file whole or not at all: temporary neighbour, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as sink:
+            sink.write(payload)
+            sink.flush()
+            os.fsync(sink.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

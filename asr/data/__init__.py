@@ -1,0 +1,1 @@
+"""Data sets: manifests of utterances, their validation and their splits. Imports nothing by itself."""

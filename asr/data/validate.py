@@ -203,11 +203,8 @@ def _clamped(utterance: Utterance, length_s: float) -> Utterance:
 def _signal(samples: NDArray[np.float32]) -> Iterator[tuple[str, str]]:
     clipped = float(np.mean(np.abs(samples) >= _FULL_SCALE))
     if clipped > MAX_CLIPPED_SHARE:
-        yield (
-            "clipped",
-            f"{clipped:.2%} of the samples are at full scale, the limit is {MAX_CLIPPED_SHARE:.1%}; record
-            softer",
-        )
+        limit = f"the limit is {MAX_CLIPPED_SHARE:.1%}; record softer"
+        yield "clipped", f"{clipped:.2%} of the samples are at full scale, {limit}"
     rms_dbfs = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))), 1e-9))
     if rms_dbfs < MIN_RMS_DBFS:
         yield (

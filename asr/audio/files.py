@@ -117,6 +117,20 @@ def audio_duration_s(path: Path) -> float:
             return float(sound.frames / sound.samplerate)
 
 
+def count_channels(path: Path) -> int:
+    """How many channels a recording has; headerless G.711 has one.
+
+    Raises:
+        AudioError: as for ``read_audio``.
+    """
+    path = Path(path)
+    with _opened(path) as stream:
+        if (raw := _RAW_SUFFIXES.get(path.suffix.lower())) is not None:
+            return raw.num_channels
+        with _container(stream, str(path)) as sound:
+            return int(sound.channels)
+
+
 def write_audio(path: Path, samples: NDArray[np.float32], sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
     """Write (T,) or (T, C) samples; the suffix chooses wav, flac (both 16 bit), ogg, opus or mp3.
 

@@ -108,7 +108,7 @@ def synthesize_dataset(
     out_dir: Path,
     *,
     options: SynthesisOptions,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[], None] | None = None,
 ) -> Path:
     """Speak every sentence ``options.copies`` times into ``out_dir`` and write its manifest.
 
@@ -119,7 +119,7 @@ def synthesize_dataset(
         sentences: with distinct ids.
         out_dir: made if absent; gets ``audio/`` and ``manifest.jsonl``.
         options: how.
-        progress: called with (recordings done, recordings in all), from this thread.
+        progress: called once for each recording that is done or was there, from this thread.
 
     Returns:
         The manifest's path.
@@ -135,13 +135,13 @@ def synthesize_dataset(
     jobs = [(sentence, copy) for sentence in sentences for copy in range(options.copies)]
     made: list[Utterance | None] = [None] * len(jobs)
     failures: list[str] = []
-    for done, (index, outcome) in enumerate(_in_threads(plan, jobs), start=1):
+    for index, outcome in _in_threads(plan, jobs):
         if isinstance(outcome, Utterance):
             made[index] = outcome
         else:
             failures.append(str(outcome))
         if progress is not None:
-            progress(done, len(jobs))
+            progress()
     if failures:
         named = "; ".join(sorted(set(failures))[:_MAX_NAMED])
         raise InputError(f"{len(set(failures))} recordings could not be made: {named}")

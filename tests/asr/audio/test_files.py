@@ -13,6 +13,7 @@ import soundfile
 from asr.audio.files import (
     RawFormat,
     audio_duration_s,
+    count_channels,
     read_audio,
     read_audio_bytes,
     read_channels,
@@ -56,6 +57,7 @@ def test_headerless_g711_is_8_khz_by_suffix(tmp_path: Path, suffix: str, encodin
     path, samples = tmp_path / f"a{suffix}", _tone(0.5, 8_000)
     path.write_bytes(encode_pcm(samples, encoding))
     assert audio_duration_s(path) == 0.5
+    assert count_channels(path) == 1
     np.testing.assert_allclose(read_audio(path), resample(samples, 8_000), atol=0.02)
     raw = RawFormat(encoding=encoding, sample_rate_hz=RATE)
     assert read_audio(path, raw=raw).size == samples.size
@@ -66,6 +68,7 @@ def test_other_rates_and_channels(tmp_path: Path) -> None:
     write_audio(tmp_path / "stereo.flac", np.stack([left, right], axis=1), 44_100)
     channels = read_channels(tmp_path / "stereo.flac")
     assert channels.shape == (RATE // 2, 2)
+    assert count_channels(tmp_path / "stereo.flac") == 2
     np.testing.assert_allclose(read_audio(tmp_path / "stereo.flac"), channels.mean(axis=1), atol=1e-6)
     assert np.argmax(np.abs(np.fft.rfft(channels[:, 1]))) == 250  # 500 Hz of half a second
 
@@ -139,7 +142,7 @@ def test_each_bad_file_is_one_error_that_names_it(tmp_path: Path, name: str) -> 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     for path, message in [(tmp_path / "none.wav", "no such file"), (tmp_path, "is a folder")]:
-        for read in (read_audio, read_channels, audio_duration_s):
+        for read in (read_audio, read_channels, audio_duration_s, count_channels):
             with pytest.raises(AudioError, match=message):
                 read(path)
 

@@ -1,0 +1,2 @@
+"""Evaluation: error counts, terms, and what differences mean. Rates come from counts; imports nothing by "
+"itself."""

@@ -1,0 +1,1 @@
+"""Text: the normalisers that every figure names. Imports nothing by itself."""

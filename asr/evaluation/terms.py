@@ -3,12 +3,12 @@
 Terms are matched as whole words after the normaliser, so "sixteen ounce" is found in "16 ounce", and longest
 first without overlap, so "drip coffee" is not also "coffee". The rules for a row:
 
-- What was said: with a text, the glossary's terms in it, each as often as it occurs. With a list of terms, for
-  each the glossary's terms that it contains ("some brown sugar" says "brown sugar"), or itself if it has none.
-- A said term is a hit if its words occur in the hypothesis, in a place that no longer or earlier term has taken: a
-  said "coffee" is hit by "iced coffee", but "coffee" and "iced coffee" are not both hit by one "iced coffee".
-- A false positive is a glossary term in the hypothesis that is not said, nor contains or is part of a said one:
-  hearing "iced coffee" for "coffee" is no invention, and repetition is what WER counts.
+- What was said: with a text, the glossary's terms in it, each as often as it occurs. With a list of terms,
+  for each the glossary's terms that it contains ("some brown sugar" says "brown sugar"), or itself if none.
+- A said term is a hit if its words occur in the hypothesis, in a place that no longer or earlier term has
+  taken: a said "coffee" is hit by "iced coffee", but one "iced coffee" does not hit both "coffee" and "iced coffee".
+- A false positive is a glossary term in the hypothesis that is not said, nor contains or is part of a said
+  one: hearing "iced coffee" for "coffee" is no invention, and repetition is what WER counts.
 """
 
 from __future__ import annotations

@@ -23,13 +23,12 @@ _SPELLED = re.compile(r"\b\w(?: \w)+\b")
 
 
 def raw(text: str) -> str:
-    """ "raw-1": the text as it is, but for white space at the ends and in runs."""
+    """``raw-1``: the text as it is, but for white space at the ends and in runs."""
     return " ".join(text.split())
 
 
 def basic(text: str) -> str:
-    """ "basic-1", for any language: NFKC, lower case, punctuation and symbols to spaces, apostrophes in "
-    "words kept."""
+    """``basic-1``, for any language: NFKC, lower case, no punctuation or symbols but apostrophes in words."""
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower()).replace("’", "'")
     kept = {match.start() for match in _APOSTROPHES.finditer(text)}
     signs = (
@@ -40,17 +39,17 @@ def basic(text: str) -> str:
 
 
 def whisper_english(text: str) -> str:
-    """ "whisper-en-1": Whisper's own normaliser (Radford et al. 2022, appendix C), as in transformers.
+    """``whisper-en-1``: Whisper's own normaliser (Radford et al. 2022, appendix C), as in transformers.
 
-    Lower case, no punctuation, no fillers ("hmm") or bracketed remarks, contractions and titles written out, numbers
-    as digits: "TWO SIXTY" equals "260". The British-to-American spelling table of the paper is not part of
-    the transformers package and is left out, so "colour" and "color" differ.
+    Lower case, no punctuation, no fillers ("hmm") or bracketed remarks, contractions and titles written out,
+    numbers as digits: "TWO SIXTY" equals "260". The British-to-American spelling table of the paper is not part
+    of the transformers package and is left out, so "colour" and "color" differ.
     """
     return raw(_english()(text))
 
 
 def whisper_english_spelled(text: str) -> str:
-    """ "whisper-en-spelled-1": "whisper-en-1", then runs of single letters and digits are joined.
+    """``whisper-en-spelled-1``: ``whisper-en-1``, then runs of single letters and digits are joined.
 
     For domains where people spell: "U M N", "U-M-N" and "UMN" are one answer there, and which of them a
     model writes says nothing about what it heard. The price: "plan a 5" equals "plan a5", and a spelled

@@ -126,9 +126,8 @@ def noise(kind: str, num_samples: int, generator: np.random.Generator) -> NDArra
     """(T,) of noise with an RMS of 1.
 
     Args:
-        kind: out of ``NOISES``: white, pink (-3 dB an octave), brown (-6), babble (the long-term spectrum
-            of speech,
-            its level moving at syllable rate), hum (mains and its harmonics with some white noise).
+        kind: out of ``NOISES``: white, pink (-3 dB an octave), brown (-6), babble (the long-term spectrum of
+            speech, its level moving at syllable rate), hum (mains and its harmonics with some white noise).
         num_samples: T.
         generator: the only source of chance.
 

@@ -1,7 +1,7 @@
 """Audio files in and out: wav, flac, ogg (vorbis, opus), mp3 by libsndfile, and headerless mu-law and A-law.
 
-Whatever the file holds comes back as 16 kHz float32. Every bad file is one ``AudioError`` that names it.
-What a container may be is an allow-list: libsndfile opens many more formats than were ever tried here.
+Whatever the file holds comes back as 16 kHz float32. Every bad file is one ``AudioError`` that names it. What
+a container may be is an allow-list: libsndfile opens many more formats than were ever tried here.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def read_audio(
         raw: what a file without a header holds.
 
     Raises:
-        AudioError: the file is missing, a folder, empty, cut off, not audio, or lacks the span that was
-            asked for.
+        AudioError: the file is missing, a folder, empty, cut off, not audio, or lacks the span that was asked
+            for.
     """
     channels, rate_hz = _read_path(Path(path), offset_s, duration_s, raw)
     return _at_16_khz(channels.mean(axis=1, dtype=np.float32), rate_hz, str(path))

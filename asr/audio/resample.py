@@ -1,7 +1,7 @@
 """Resampling to 16 kHz by soxr (HQ), streaming and whole, with one result for any chunking.
 
-soxr is fed blocks of a fixed size, so the arithmetic never depends on how samples arrive; the cost is at
-most one block (10 ms) of waiting on top of the filter's own delay.
+soxr is fed blocks of a fixed size, so the arithmetic never depends on how samples arrive; the cost is at most
+one block (10 ms) of waiting on top of the filter's own delay.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Streaming voice activity: Silero VAD (v6, MIT) on ONNX Runtime, without torch.
 
-The weights are read out of the ``silero-vad`` wheel, which is never imported. Gives probabilities only;
-what counts as speech is decided in ``asr.streaming.endpointer``.
+The weights are read out of the ``silero-vad`` wheel, which is never imported. Gives probabilities only; what
+counts as speech is decided in ``asr.streaming.endpointer``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Manifests: JSON Lines of utterances under NeMo's names, read strictly and written atomically.
 
 One line is one utterance: ``audio_filepath`` (relative to the manifest), ``duration`` (s), ``text``, and
-optionally ``id``, ``offset`` (s), ``speaker``, ``session``, ``channel``, ``language``, ``terms``. Judging
-the content of the rows is ``asr.data.validate``.
+optionally ``id``, ``offset`` (s), ``speaker``, ``session``, ``channel``, ``language``, ``terms``. Judging the
+content of the rows is ``asr.data.validate``.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ class Utterance:
 
     Attributes:
         id: names the utterance in every report; by default the audio file's stem, with ``@offset`` and
-            ``#channel``
-            where the row has them.
+            ``#channel`` where the row has them.
         audio_path: absolute.
         duration_s: length of the span, in seconds.
         text: what was said, or None where only terms are known.

@@ -1,7 +1,7 @@
 """Leakage-free splits: whole groups of utterances go to one part, by a hash of the group's name.
 
-The part of a group depends on its name and the shares alone, so a split stays as it was when rows are
-added. Not for random splits by row: those leak speakers (ATCOSIM: 1.17 % WER by row, 3.88 % by speaker).
+The part of a group depends on its name and the shares alone, so a split stays as it was when rows are added.
+Not for random splits by row: those leak speakers (ATCOSIM: 1.17 % WER by row, 3.88 % by speaker).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is wrong with a manifest: every problem of every row at once, each with a code.
 
-Looks at rows, audio and text; changes nothing. Which characters a model can write, and how many tokens a
-text takes, are asked of the caller, so that no tokenizer is loaded here.
+Looks at rows, audio and text; changes nothing. Which characters a model can write, and how many tokens a text
+takes, are asked of the caller, so that no tokenizer is loaded here.
 """
 
 from __future__ import annotations

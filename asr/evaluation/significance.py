@@ -78,9 +78,8 @@ def paired_bootstrap(
         errors_a: (N,) errors of the one, by row; of whatever kind, as long as fewer is better.
         errors_b: (N,) errors of the other.
         num_reference: (N,) reference size of each row, e.g. its words.
-        blocks: (N,) the speaker or session of each row; None draws utterances, and a row whose block is
-            None is
-            a block of its own.
+        blocks: (N,) the speaker or session of each row; None draws utterances, and a row whose block is None
+            is a block of its own.
         samples: resamples.
         seed: of the resampling.
 

@@ -6,7 +6,8 @@ first without overlap, so "drip coffee" is not also "coffee". The rules for a ro
 - What was said: with a text, the glossary's terms in it, each as often as it occurs. With a list of terms,
   for each the glossary's terms that it contains ("some brown sugar" says "brown sugar"), or itself if none.
 - A said term is a hit if its words occur in the hypothesis, in a place that no longer or earlier term has
-  taken: a said "coffee" is hit by "iced coffee", but one "iced coffee" does not hit both "coffee" and "iced coffee".
+  taken: a said "coffee" is hit by "iced coffee", but one "iced coffee" does not hit both "coffee" and "iced
+  coffee".
 - A false positive is a glossary term in the hypothesis that is not said, nor contains or is part of a said
   one: hearing "iced coffee" for "coffee" is no invention, and repetition is what WER counts.
 """
@@ -153,8 +154,8 @@ def biased_errors(
 ) -> BiasedErrors:
     """Split word errors by whether they concern terms (Le et al. 2021, arXiv:2104.02194).
 
-    A word of the reference is biased if it lies in a glossary term's occurrence in the reference; an
-    inserted word is, if it lies in one in the hypothesis. The two sum to the ordinary counts.
+    A word of the reference is biased if it lies in a glossary term's occurrence in the reference; an inserted
+    word is, if it lies in one in the hypothesis. The two sum to the ordinary counts.
 
     Args:
         alignments: of ``align_words``, under the same normaliser.

@@ -1,7 +1,7 @@
 """Normalisers: what counts as the same text when words are compared. Named and versioned.
 
-A figure is only comparable under the same name; a normaliser that would change gets a new number instead.
-Not for the texts that a model is trained on or returns.
+A figure is only comparable under the same name; a normaliser that would change gets a new number instead. Not
+for the texts that a model is trained on or returns.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def whisper_english(text: str) -> str:
     """``whisper-en-1``: Whisper's own normaliser (Radford et al. 2022, appendix C), as in transformers.
 
     Lower case, no punctuation, no fillers ("hmm") or bracketed remarks, contractions and titles written out,
-    numbers as digits: "TWO SIXTY" equals "260". The British-to-American spelling table of the paper is not part
-    of the transformers package and is left out, so "colour" and "color" differ.
+    numbers as digits: "TWO SIXTY" equals "260". The British-to-American spelling table of the paper is not
+    part of the transformers package and is left out, so "colour" and "color" differ.
     """
     return raw(_english()(text))
 
@@ -51,9 +51,9 @@ def whisper_english(text: str) -> str:
 def whisper_english_spelled(text: str) -> str:
     """``whisper-en-spelled-1``: ``whisper-en-1``, then runs of single letters and digits are joined.
 
-    For domains where people spell: "U M N", "U-M-N" and "UMN" are one answer there, and which of them a
-    model writes says nothing about what it heard. The price: "plan a 5" equals "plan a5", and a spelled
-    word is one word, so that one wrong letter is one error.
+    For domains where people spell: "U M N", "U-M-N" and "UMN" are one answer there, and which of them a model
+    writes says nothing about what it heard. The price: "plan a 5" equals "plan a5", and a spelled word is one
+    word, so that one wrong letter is one error.
     """
     return _SPELLED.sub(lambda run: run[0].replace(" ", ""), whisper_english(text))
 

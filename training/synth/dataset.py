@@ -55,9 +55,10 @@ class SynthesisOptions:
     Attributes:
         copies: recordings of each sentence, each with a voice, pace and surroundings of its own.
         seed: of everything that is drawn.
-        engines: names of speech engines; () takes all that are installed, which makes a data set depend on
-        the machine. speed: range of the pace, within 0.5 to 2.
-        pitch: range of the factor on each voice's fundamental.
+        engines: names of speech engines; () takes all that are installed, so that the data set depends on the
+            machine.
+        speed: range of the pace, within 0.5 to 2.
+        pitch: range of the factor on each voice's fundamental, within 0.7 to 1.4.
         silence_s: range of the silence before and after the speech.
         augmentation: surroundings; ``telephone_probability`` in it is the share of telephone calls.
         suffix: ".flac" (half the size) or ".wav".
@@ -112,8 +113,8 @@ def synthesize_dataset(
 ) -> Path:
     """Speak every sentence ``options.copies`` times into ``out_dir`` and write its manifest.
 
-    Recordings that are there already are kept, so a run that was interrupted goes on. The manifest is
-    written last and appears whole.
+    Recordings that are there already are kept, so a run that was interrupted goes on. The manifest is written
+    last and appears whole.
 
     Args:
         sentences: with distinct ids.
@@ -125,9 +126,8 @@ def synthesize_dataset(
         The manifest's path.
 
     Raises:
-        InputError: there are no sentences, ids that occur twice, or texts that no engine can say or that
-            are too
-            long; all such texts are found before it is raised, and the other recordings are kept.
+        InputError: there are no sentences, ids that occur twice, or texts that no engine can say or that are
+            too long; all such texts are found before it is raised, and the other recordings are kept.
         OptionError, MissingDependencyError: an engine that is unknown or not installed.
     """
     _check_ids(sentences)

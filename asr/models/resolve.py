@@ -92,7 +92,9 @@ def _from_hub(parsed: ModelReference) -> ResolvedModel:
     try:
         folder = Path(snapshot_download(parsed.name, allow_patterns=HUB_PATTERNS))
     except RepositoryNotFoundError as error:
-        raise ModelNotFoundError(f"the model hub has no {parsed.name!r}, or it is private; check the id") from error
+        raise ModelNotFoundError(
+            f"the model hub has no {parsed.name!r}, or it is private; check the id"
+        ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise UnavailableError(
             f"{parsed.name!r} is not in the local hub cache and the hub cannot be reached ({type(error).__name__}); "

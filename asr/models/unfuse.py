@@ -95,7 +95,9 @@ def write_configs(arrays: Arrays, source: Path, target: Path) -> None:
     from transformers import GenerationConfig, WhisperConfig
 
     ids = json.loads((source / "config.json").read_text())
-    tokens = {t["content"]: t["id"] for t in json.loads((source / "tokenizer.json").read_text())["added_tokens"]}
+    tokens = {
+        t["content"]: t["id"] for t in json.loads((source / "tokenizer.json").read_text())["added_tokens"]
+    }
     end, start = tokens["<|endoftext|>"], tokens["<|startoftranscript|>"]
     vocab_size, width = arrays["decoder/embeddings/weight"].shape
     ends = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asr.errors import ModelError, OptionError
 from asr.features import log_mel
@@ -20,6 +21,8 @@ from asr.models.base import DecodingOptions, Samples
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.results import Hypothesis, Word
 from asr.units import ENCODER_FRAME_S, HOP_SAMPLES, WHISPER_WINDOW_S, WHISPER_WINDOW_SAMPLES, to_seconds
+
+Encoded = NDArray[np.float32]  # (1, E, D)
 
 MAX_NEW_TOKENS = 224  # half of Whisper's 448, as openai/whisper decodes
 MAX_COMPRESSION_RATIO = 2.4  # text that repeats itself beyond this is a decoding loop (openai/whisper)
@@ -31,7 +34,13 @@ class CTranslate2Whisper:
     """A converted Whisper folder, loaded."""
 
     def __init__(
-        self, folder: Path, *, device: str = "cpu", compute_type: str = "", num_threads: int = 0, num_workers: int = 1
+        self,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        compute_type: str = "",
+        num_threads: int = 0,
+        num_workers: int = 1,
     ) -> None:
         """Load ``folder``.
 
@@ -66,7 +75,7 @@ class CTranslate2Whisper:
         """Free the model's memory."""
         self._model.unload_model()
 
-    def encode(self, samples: Samples) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def encode(self, samples: Samples) -> Encoded:
         """Samples (T,) to encoder output (1, E, D) in the context of a whole 30 s window, float32."""
         if len(samples) > WHISPER_WINDOW_SAMPLES:
             raise OptionError(
@@ -78,17 +87,30 @@ class CTranslate2Whisper:
 
     def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
         """See :class:`asr.models.base.SpeechModel`."""
-        results: list[list[Hypothesis]] = [[] for _ in segments]
-        encoded = {index: self.encode(samples) for index, samples in enumerate(segments) if len(samples)}
+        voiced = [index for index, samples in enumerate(segments) if len(samples)]
+        outputs = [self.encode(segments[index]) for index in voiced]
+        durations = [to_seconds(len(segments[index])) for index in voiced]
+        results = [[Hypothesis(text="", no_speech_prob=1.0)] for _ in segments]
+        for index, hypotheses in zip(voiced, self.decode_encoded(outputs, durations, options), strict=True):
+            results[index] = hypotheses
+        return results
+
+    def decode_encoded(
+        self, outputs: Sequence[Encoded], durations_s: Sequence[float], options: DecodingOptions
+    ) -> list[list[Hypothesis]]:
+        """Decode what :meth:`encode` gave for B segments of these durations; alternatives best first."""
+        results: list[list[Hypothesis]] = [[] for _ in outputs]
         groups: dict[str | None, list[int]] = {}
-        for index, output in encoded.items():
+        for index, output in enumerate(outputs):
             groups.setdefault(self._language(output, options), []).append(index)
         for language, members in groups.items():
-            outputs = np.concatenate([encoded[index] for index in members])
-            durations = [to_seconds(len(segments[index])) for index in members]
-            for index, hypotheses in zip(members, self._search(outputs, durations, language, options), strict=True):
+            stacked = np.concatenate([outputs[index] for index in members])
+            durations = [durations_s[index] for index in members]
+            for index, hypotheses in zip(
+                members, self._search(stacked, durations, language, options), strict=True
+            ):
                 results[index] = hypotheses
-        return [hypotheses or [Hypothesis(text="", no_speech_prob=1.0)] for hypotheses in results]
+        return results
 
     def _language(self, output: Any, options: DecodingOptions) -> str | None:
         if options.language is not None or not self._tokenizer.is_multilingual:
@@ -101,15 +123,20 @@ class CTranslate2Whisper:
     ) -> list[list[Hypothesis]]:
         prompt = self._tokenizer.prompt(language)
         generated = self._generate(outputs, prompt, options)
-        best = [[t for t in result.sequences_ids[0] if t < self._tokenizer.end_of_text] for result in generated]
+        best = [
+            [t for t in result.sequences_ids[0] if t < self._tokenizer.end_of_text] for result in generated
+        ]
         words: list[tuple[Word, ...]] = [()] * len(best)
         if options.word_times:
             words = self._align(outputs, prompt, best, durations, language)
         return [
-            self._hypotheses(result, row_words, options) for result, row_words in zip(generated, words, strict=True)
+            self._hypotheses(result, row_words, options)
+            for result, row_words in zip(generated, words, strict=True)
         ]
 
-    def _generate(self, outputs: Any, prompt: list[int], options: DecodingOptions, ngram: int = 0) -> list[Any]:
+    def _generate(
+        self, outputs: Any, prompt: list[int], options: DecodingOptions, ngram: int = 0
+    ) -> list[Any]:
         results: list[Any] = self._model.generate(
             self._storage.from_array(outputs),
             [prompt] * len(outputs),
@@ -142,7 +169,12 @@ class CTranslate2Whisper:
         return hypotheses
 
     def _align(
-        self, outputs: Any, prompt: list[int], tokens: list[list[int]], durations: list[float], language: str | None
+        self,
+        outputs: Any,
+        prompt: list[int],
+        tokens: list[list[int]],
+        durations: list[float],
+        language: str | None,
     ) -> list[tuple[Word, ...]]:
         """Word times by dynamic time warping over the alignment heads' cross attention (openai/whisper)."""
         spoken = [index for index, row in enumerate(tokens) if row]

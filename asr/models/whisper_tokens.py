@@ -75,9 +75,20 @@ class WhisperTokenizer:
         """Text to tokens, without special tokens; Whisper's text begins with a space."""
         return list(self._tokenizer.encode(" " + text.strip(), add_special_tokens=False).ids)
 
+    def unwritable(self, text: str) -> str | None:
+        """What of ``text`` does not survive tokens and back, or None; byte-level tokens lose only broken Unicode."""
+        written = self.decode(self.encode(text)).strip()
+        expected = text.strip()
+        if written == expected:
+            return None
+        lost = sorted(set(expected) - set(written))
+        return "".join(lost) or expected
+
     def decode(self, tokens: list[int]) -> str:
         """Tokens to text, special tokens left out, white space at the ends kept."""
-        return str(self._tokenizer.decode([t for t in tokens if t < self.end_of_text], skip_special_tokens=True))
+        return str(
+            self._tokenizer.decode([t for t in tokens if t < self.end_of_text], skip_special_tokens=True)
+        )
 
     def words(self, tokens: list[int], language: str | None) -> list[TokenWord]:
         """Group text tokens into words: at spaces, or at whole characters in languages that write none.

@@ -1,4 +1,4 @@
-"""Whisper on torch, float32: the reference that an export is checked against. Slower than CTranslate2; not served by default.
+"""Whisper on torch, float32: the reference that an export is checked against; not served by default.
 
 B segments, M mel bins, F feature frames, E encoder frames, D width, U tokens.
 """
@@ -19,7 +19,7 @@ from asr.models.checkpoint import load_whisper
 from asr.models.whisper_ct2 import MAX_NEW_TOKENS, timed_words
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.results import Hypothesis, Word
-from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_SAMPLES, WHISPER_WINDOW_S, to_seconds
+from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_S, WHISPER_WINDOW_SAMPLES, to_seconds
 
 
 class TorchWhisper:

@@ -1,7 +1,6 @@
 """What is to be spoken: domain text, term lists, and carrier sentences made around terms.
 
-A term list has one term a line; blank lines and lines that begin with # are skipped; flags follow after a TAB
-(``amoxicillin<TAB>critical``), so that a term may hold any word, "critical" too.
+The terms themselves are read by ``asr.data.glossary``.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asr.data.glossary import Term, read_lines
 from asr.errors import InputError, OptionError
 
 MAX_WORDS = 40  # about 18 s of speech: well inside a Whisper window
-_FLAGS = frozenset({"critical"})
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 
@@ -68,49 +67,11 @@ TEMPLATES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Term:
-    """A word or phrase that matters to a domain.
-
-    Attributes:
-        text: as it should be written.
-        critical: the gate lets no model pass that is worse on it.
-    """
-
-    text: str
-    critical: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class CarrierSentence:
     """A sentence with the terms in it."""
 
     text: str
     terms: tuple[str, ...]
-
-
-def read_terms(path: Path) -> list[Term]:
-    """Read a term list; a term that stands twice (in any case) counts once, and as critical if either is.
-
-    Raises:
-        InputError: the file cannot be read or holds no term, or a flag is unknown; names path and line.
-    """
-    terms: dict[str, Term] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        text, *flags = (part.strip() for part in line.split("\t"))
-        unknown = set(flags) - _FLAGS - {""}
-        if unknown or not text:
-            raise InputError(
-                f"{path}:{number}: {line.strip()!r} is no term; write the term, then after a TAB flags out "
-                f"of: {', '.join(sorted(_FLAGS))}"
-            )
-        text = " ".join(text.split())
-        before = terms.get(text.casefold(), Term(text=text))
-        terms[text.casefold()] = Term(text=before.text, critical=before.critical or "critical" in flags)
-    if not terms:
-        raise InputError(f"{path} holds no terms; write one a line")
-    return list(terms.values())
 
 
 def read_text_lines(path: Path, max_words: int = MAX_WORDS) -> list[str]:
@@ -122,7 +83,7 @@ def read_text_lines(path: Path, max_words: int = MAX_WORDS) -> list[str]:
     Raises:
         InputError: the file cannot be read or holds no text.
     """
-    utterances = [part for line in _lines(path) for part in split_long(" ".join(line.split()), max_words)]
+    utterances = [part for line in read_lines(path) for part in split_long(" ".join(line.split()), max_words)]
     if not utterances:
         raise InputError(f"{path} holds no text; write one utterance a line")
     return utterances
@@ -149,7 +110,7 @@ def read_templates(path: Path) -> list[str]:
         InputError: the file cannot be read.
         OptionError: there is no template, or one lacks ``{term}`` or has an unknown placeholder.
     """
-    lines = (line.strip() for line in _lines(path))
+    lines = (line.strip() for line in read_lines(path))
     templates = [line for line in lines if line and not line.startswith("#")]
     _check_templates(templates)
     return templates
@@ -215,12 +176,3 @@ def _check_templates(templates: Sequence[str]) -> None:
                 f"the template {template!r} must hold {{term}}, may hold {{other}}, and no other braces",
                 field="templates",
             )
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error

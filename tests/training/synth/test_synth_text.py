@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr.data.glossary import Term, read_terms
 from asr.errors import InputError, OptionError
 from training.synth.text import (
     TEMPLATES,
-    Term,
     carrier_sentences,
     read_templates,
-    read_terms,
     read_text_lines,
     split_long,
 )

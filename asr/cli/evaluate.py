@@ -1,0 +1,142 @@
+"""``lexitune evaluate``: one model over a manifest, or two, paired."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr.cli.console import print_json, reporting, stdout
+from asr.errors import InputError
+
+if TYPE_CHECKING:
+    from asr.evaluation.evaluate import Evaluation
+
+
+def evaluate(
+    manifest: Annotated[Path, typer.Argument(help="JSON Lines of utterances.")],
+    model: Annotated[str, typer.Option(help="Model reference.")] = "bundled:tiny.en",
+    against: Annotated[str | None, typer.Option(help="Model to compare with, paired.")] = None,
+    terms: Annotated[Path | None, typer.Option(help="Glossary; default: the terms that rows name.")] = None,
+    normalizer: Annotated[str, typer.Option(help="How texts are normalised before they are compared.")] = "",
+    report: Annotated[Path | None, typer.Option(help="Folder for report.json and rows.jsonl.")] = None,
+    engine: Annotated[str, typer.Option(help="ctranslate2, or torch as the reference.")] = "ctranslate2",
+    beam_size: Annotated[int, typer.Option(min=1, max=16, help="1 is greedy.")] = 5,
+    workers: Annotated[int, typer.Option(min=1, help="Decodings at the same time.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """WER, CER, S/D/I, term recall, precision and F1 with intervals; with --against the paired comparison."""
+    from asr.data.glossary import read_terms
+    from asr.data.manifest import read_manifest
+    from asr.evaluation.evaluate import DEFAULT_NORMALIZER, as_document, compare, evaluate_model
+    from asr.models.base import DecodingOptions
+    from asr.recognizer import Recognizer
+    from asr.text.normalize import get_normalizer
+
+    name = normalizer or DEFAULT_NORMALIZER
+    get_normalizer(name)
+    utterances = read_manifest(manifest)
+    glossary = [term.text for term in read_terms(terms)] if terms else _terms_of_rows(utterances)
+    lacking = [row.id for row in utterances if not row.text and row.terms is None]
+    if lacking:
+        raise InputError(
+            f"{manifest}: {lacking[0]} and {len(lacking) - 1} more have neither text nor terms to score"
+        )
+    options = DecodingOptions(beam_size=beam_size, word_times=False)
+    evaluations: list[Evaluation] = []
+    with reporting() as reporter:
+        for reference in (model, *((against,) if against else ())):
+            recognizer = Recognizer.load(reference, engine=engine, num_workers=workers)
+            with reporter.stage(f"evaluating {reference}", len(utterances)) as stage:
+                done = evaluate_model(
+                    recognizer,
+                    utterances,
+                    normalizer=name,
+                    terms=glossary,
+                    options=options,
+                    on_row=stage.advance,
+                )
+                evaluations.append(done)
+            recognizer.close()
+    document: dict[str, Any] = {"manifest": str(manifest), **as_document(evaluations[0])}
+    if against:
+        comparison = compare(evaluations[1], evaluations[0])
+        document["against"] = as_document(evaluations[1])
+        document["comparison"] = {
+            "metric": evaluations[0].error_name,
+            "delta": comparison.delta,
+            "interval": [comparison.low, comparison.high],
+            "prob_better": comparison.prob_better,
+        }
+    if report:
+        _write_report(report, document, evaluations)
+    if as_json:
+        print_json(document)
+    else:
+        _print_table(document)
+
+
+def _terms_of_rows(utterances: list[Any]) -> list[str]:
+    return sorted({term for row in utterances for term in row.terms or ()})
+
+
+def _write_report(folder: Path, document: dict[str, Any], evaluations: list[Evaluation]) -> None:
+    from asr.atomic import write_bytes_atomically
+
+    lines = []
+    for rows in zip(*(evaluation.rows for evaluation in evaluations), strict=True):
+        line: dict[str, Any] = {
+            "id": rows[0].id,
+            "reference": rows[0].reference,
+            "hypothesis": rows[0].hypothesis,
+        }
+        if rows[0].words is not None:
+            line["errors"] = rows[0].words.errors
+        if len(rows) > 1:
+            line["against"] = rows[1].hypothesis
+            line |= {"errors_against": rows[1].words.errors} if rows[1].words is not None else {}
+        lines.append(json.dumps(line, ensure_ascii=False))
+    write_bytes_atomically(
+        folder / "report.json", json.dumps(document, indent=2, ensure_ascii=False).encode()
+    )
+    write_bytes_atomically(folder / "rows.jsonl", "".join(f"{line}\n" for line in lines).encode())
+
+
+_RATES = ("wer", "cer", "term_recall", "term_precision", "term_f1", "biased_wer", "unbiased_wer")
+_COUNTS = (
+    "substitutions", "deletions", "insertions", "reference_words", "terms_said", "terms_missed", "terms_inserted",
+    "utterances",
+)  # fmt: skip
+
+
+def _print_table(document: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    columns = [document] + ([document["against"]] if "against" in document else [])
+    table = Table(
+        "", *(column["model"] for column in columns), caption=f"normaliser {document['normalizer']}"
+    )
+    for key in _RATES:
+        if document[key] is not None:
+            table.add_row(key.replace("_", " "), *(f"{column[key]:.2%}" for column in columns))
+    if document["wer_interval"]:
+        cells = (f"{c['wer_interval'][0]:.2%} to {c['wer_interval'][1]:.2%}" for c in columns)
+        table.add_row("wer, 95 % interval", *cells)
+    for key in _COUNTS:
+        if document[key] is not None:
+            table.add_row(key.replace("_", " "), *(str(column[key]) for column in columns))
+    table.add_row("RTFx", *(str(column["rtfx"]) for column in columns))
+    stdout.print(table)
+    if "comparison" in document:
+        c = document["comparison"]
+        interval = f"{c['interval'][0]:+.2%} to {c['interval'][1]:+.2%}"
+        stdout.print(
+            f"{c['metric']} {c['delta']:+.2%} ({interval}), P(better) {c['prob_better']:.3f}", markup=False
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(evaluate)

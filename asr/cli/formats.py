@@ -1,0 +1,120 @@
+"""Transcripts as text, json, jsonl, srt, vtt and ctm.
+
+One function a format, each from an id and a :class:`~asr.results.Transcript` to a string.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from asr.results import Transcript
+
+MAX_CUE_WORDS = 12  # about two lines of subtitles
+
+
+def as_document(recording_id: str, transcript: Transcript) -> dict[str, Any]:
+    """Everything that is known, JSON-ready; times in seconds."""
+    return {
+        "id": recording_id,
+        "duration": round(transcript.duration_s, 3),
+        "text": transcript.text,
+        "confidence": round(transcript.confidence, 4),
+        "words": [_word(word) for word in transcript.words],
+        "segments": [
+            {
+                "start": round(segment.start_s, 3),
+                "end": round(segment.end_s, 3),
+                "text": segment.text,
+                "confidence": round(segment.confidence, 4),
+            }
+            for segment in transcript.segments
+        ],
+    }
+
+
+def as_row(recording_id: str, audio_filepath: str, transcript: Transcript) -> dict[str, Any]:
+    """One line of ``jsonl``: id, audio_filepath, duration, text, words, confidence."""
+    return {
+        "id": recording_id,
+        "audio_filepath": audio_filepath,
+        "duration": round(transcript.duration_s, 3),
+        "text": transcript.text,
+        "words": [_word(word) for word in transcript.words],
+        "confidence": round(transcript.confidence, 4),
+    }
+
+
+def _word(word: Any) -> dict[str, Any]:
+    return {
+        "text": word.text,
+        "start": round(word.start_s, 3),
+        "end": round(word.end_s, 3),
+        "confidence": round(word.confidence, 4),
+    }
+
+
+def to_text(recording_id: str, transcript: Transcript) -> str:
+    """The text alone, one line."""
+    return transcript.text + "\n"
+
+
+def to_json(recording_id: str, transcript: Transcript) -> str:
+    """One JSON document."""
+    return json.dumps(as_document(recording_id, transcript), indent=2, ensure_ascii=False) + "\n"
+
+
+def to_srt(recording_id: str, transcript: Transcript) -> str:
+    """SubRip subtitles."""
+    cues = [
+        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n{text}\n"
+        for number, (start, end, text) in enumerate(_cues(transcript), 1)
+    ]
+    return "\n".join(cues)
+
+
+def to_vtt(recording_id: str, transcript: Transcript) -> str:
+    """WebVTT subtitles."""
+    cues = [
+        f"{_clock(start, '.')} --> {_clock(end, '.')}\n{text}\n" for start, end, text in _cues(transcript)
+    ]
+    return "WEBVTT\n\n" + "\n".join(cues)
+
+
+def to_ctm(recording_id: str, transcript: Transcript) -> str:
+    """NIST CTM: recording, channel, start, duration, word, confidence; one line a word."""
+    name = "_".join(recording_id.split())
+    return "".join(
+        f"{name} 1 {word.start_s:.2f} {max(0.0, word.end_s - word.start_s):.2f} {word.text} {word.confidence:.4f}\n"
+        for word in transcript.words
+    )
+
+
+FORMATS: dict[str, Callable[[str, Transcript], str]] = {
+    "text": to_text,
+    "json": to_json,
+    "srt": to_srt,
+    "vtt": to_vtt,
+    "ctm": to_ctm,
+}
+SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "ctm": ".ctm", "jsonl": ".jsonl"}
+
+
+def _cues(transcript: Transcript) -> list[tuple[float, float, str]]:
+    cues = []
+    for segment in transcript.segments:
+        words = segment.words
+        if not words:
+            cues.append((segment.start_s, segment.end_s, segment.text))
+        for first in range(0, len(words), MAX_CUE_WORDS):
+            part = words[first : first + MAX_CUE_WORDS]
+            cues.append((part[0].start_s, part[-1].end_s, " ".join(word.text for word in part)))
+    return cues
+
+
+def _clock(seconds: float, separator: str) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d}{separator}{rest % 1000:03d}"

@@ -1,0 +1,279 @@
+"""One adaptation job from end to end: data, cache, training, mix, export, evaluation, gate, registry.
+
+Interrupted at any point and run again with the same spec and files, it goes on: synthesised audio, encoder outputs and
+checkpoints are kept in a work folder of the job's own, which is removed once the version is published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from asr import __version__
+from asr.data.manifest import Utterance, load_samples
+from asr.errors import InputError
+from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
+from asr.models.checkpoint import load_whisper, save_whisper
+from asr.models.export import PARITY_RATIO, Parity, check_parity, export_ctranslate2
+from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, resolve_model, serving_folder
+from asr.models.whisper_ct2 import CTranslate2Whisper
+from asr.models.whisper_tokens import WhisperTokenizer
+from asr.models.whisper_torch import TorchWhisper
+from asr.storage import home_dir
+from training.checkpoint import CheckpointStore, CurvePoint
+from training.data import AdaptationData, collect
+from training.encoder_cache import EncoderCache
+from training.examples import Example, examples_digest, make_examples
+from training.gate import GateVerdict, general_budget, judge
+from training.interpolate import MixScore, choose_mix, interpolate
+from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult
+from training.methods import DecoderMethod, FullMethod, Method, default_learning_rate
+from training.progress import Reporter
+from training.report import AdaptationReport, build_card, build_run
+from training.scoring import GREEDY, SERVED, Scorer
+from training.spec import MIXES, AdaptationSpec
+
+PARITY_PROBES = 6
+DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate; docs/experiments.md
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Mix:
+    """A mix with the base, and what it scores on dev and on general speech."""
+
+    score: MixScore
+    evaluations: dict[str, Evaluation]
+
+
+def adapt(spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2) -> AdaptationReport:
+    """Run a job; the result says what was published and whether the gate let it pass.
+
+    Raises:
+        LexituneError: the input cannot be used.
+    """
+    return _Job(spec, reporter, num_workers).run()
+
+
+def choose_method(spec: AdaptationSpec, num_recorded_hours: float) -> tuple[str, str]:
+    """The method for ``auto`` and the reason."""
+    if spec.method != "auto":
+        return spec.method, "as asked"
+    if num_recorded_hours >= 3:
+        return "full", f"{num_recorded_hours:.1f} h of recordings are enough to train the encoder too"
+    return "decoder", "a glossary, text or less than 3 h of recordings teach words, which live in the decoder"
+
+
+class _Job:
+    """The steps of one job and what they share."""
+
+    def __init__(self, spec: AdaptationSpec, reporter: Reporter, num_workers: int) -> None:
+        self._spec = spec
+        self._reporter = reporter
+        self._num_workers = num_workers
+        self._base: ResolvedModel = resolve_model(spec.base)
+        self._folder = home_dir("work", spec.digest(self._base.sha256, __version__, *_input_hashes(spec)))
+        self._tokenizer = WhisperTokenizer(self._base.transformers_dir / "tokenizer.json")
+        torch.manual_seed(spec.seed)
+        torch.set_num_threads(max(1, num_workers))
+
+    def run(self) -> AdaptationReport:
+        """All steps in order."""
+        data = self._collect()
+        examples = self._examples(data)
+        method, reason = choose_method(self._spec, sum(e.utterance.duration_s for e in examples) / 3600)
+        self._reporter.note(f"method {method}: {reason}")
+        model = load_whisper(self._base.transformers_dir)
+        base_state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        cache = self._encode(examples) if method == "decoder" else None
+        scorer = self._scorer(cache, data)
+        trained = self._train(_method(method, model, cache), examples, data, scorer)
+        mixes = self._measure_mixes(scorer, base_state, trained, data)
+        chosen = self._choose(mixes)
+        final = interpolate(base_state, trained.weights or {}, chosen.score.mix)
+        folder, parity = self._export(final, model, data)
+        verdict = self._judge(mixes[0], chosen, parity)
+        facts = {
+            "method": method,
+            "mix": chosen.score.mix,
+            "mixes": [mix.score for mix in mixes],
+            "best_step": trained.best_step,
+            "curve": trained.curve,
+            "parity": parity,
+            "num_train": len(examples),
+            "train_sha256": examples_digest(examples),
+        }
+        evaluations = {"base": mixes[0].evaluations, "adapted": chosen.evaluations}
+        report = self._publish(folder, data, evaluations, verdict, facts)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return report
+
+    def _collect(self) -> AdaptationData:
+        data = collect(self._spec, self._folder / "data", self._reporter)
+        for note in data.notes:
+            self._reporter.note(note)
+        return data
+
+    def _examples(self, data: AdaptationData) -> list[Example]:
+        examples, rejected = make_examples(data.train, self._tokenizer)
+        for row in rejected[:20]:
+            self._reporter.note(f"not trained on: {row.id}: {row.reason}")
+        if len(rejected) > 20:
+            self._reporter.note(f"not trained on: {len(rejected) - 20} more")
+        if not examples:
+            raise InputError(f"none of {len(data.train)} utterances can be trained on; see the reasons above")
+        data.notes.extend(
+            [f"train: {len(rejected)} of {len(data.train)} rows not trained on"] if rejected else []
+        )
+        return examples
+
+    def _encode(self, examples: Sequence[Example]) -> EncoderCache:
+        engine = CTranslate2Whisper(serving_folder(self._base), num_workers=self._num_workers)
+        cache = EncoderCache(self._folder / "encoded", engine, num_workers=self._num_workers)
+        with self._reporter.stage("encoding train", len(examples)) as stage:
+            cache.fill([example.utterance for example in examples], stage.advance)
+        return cache
+
+    def _scorer(self, cache: EncoderCache | None, data: AdaptationData) -> Scorer:
+        scorer = Scorer(self._base.transformers_dir, cache, num_workers=self._num_workers)
+        with self._reporter.stage("encoding dev and general", len(data.dev) + len(data.general)) as stage:
+            scorer.prepare([*data.dev, *data.general], stage.advance)
+        return scorer
+
+    def _train(
+        self, method: Method, examples: Sequence[Example], data: AdaptationData, scorer: Scorer
+    ) -> TrainingResult:
+        options = self._spec.training
+        if not options.learning_rate:
+            share = DECODER_RATE_SHARE if method.name == "decoder" else 1.0
+            options = replace(
+                options, learning_rate=share * default_learning_rate(method.model.config.d_model)
+            )
+        loop = TrainingLoop(
+            method, examples, prompt=self._tokenizer.prompt(None), end_of_text=self._tokenizer.end_of_text,
+            options=options, seed=self._spec.seed,
+        )  # fmt: skip
+        with self._reporter.stage("training", loop.total_steps) as stage:
+            hooks = Hooks(
+                score=lambda: self._dev_score(scorer, method.model.state_dict(), data),
+                on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
+                on_point=lambda point: self._reporter.note(_point_line(point)),
+            )
+            return loop.run(CheckpointStore(self._folder / "checkpoints"), hooks)
+
+    def _texts_score(
+        self, texts: Sequence[str], utterances: Sequence[Utterance], data: AdaptationData
+    ) -> Evaluation:
+        return evaluate_texts(utterances, texts, normalizer=self._spec.normalizer, terms=data.terms)
+
+    def _dev_score(self, scorer: Scorer, state: Mapping[str, Tensor], data: AdaptationData) -> DevScore:
+        evaluation = self._texts_score(scorer.texts(state, data.dev, GREEDY), data.dev, data)
+        return DevScore(evaluation.wer, evaluation.term_f1)
+
+    def _measure_mixes(
+        self, scorer: Scorer, base_state: Mapping[str, Tensor], trained: TrainingResult, data: AdaptationData
+    ) -> list[_Mix]:
+        """Every mix on dev and on general speech, as served; the first is the base."""
+        measured = []
+        candidates = (0.0, *(MIXES if trained.weights is not None else ()))
+        both = [*data.dev, *data.general]
+        with self._reporter.stage("mixing with the base", len(candidates)) as stage:
+            for mix in candidates:
+                texts = scorer.texts(interpolate(base_state, trained.weights or {}, mix), both, SERVED)
+                dev = self._texts_score(texts[: len(data.dev)], data.dev, data)
+                general = self._texts_score(texts[len(data.dev) :], data.general, data)
+                score = MixScore(mix=mix, domain_error=dev.error, general_wer=general.wer or 0.0)
+                measured.append(_Mix(score=score, evaluations={"dev": dev, "general": general}))
+                stage.advance()
+        return measured
+
+    def _choose(self, mixes: Sequence[_Mix]) -> _Mix:
+        budget = general_budget(mixes[0].score.general_wer, self._spec.gate)
+        best = choose_mix([mix.score for mix in mixes], budget_wer=budget)
+        for mix in mixes:
+            self._reporter.note(
+                f"mix {mix.score.mix:g}: dev error {mix.score.domain_error:.2%}, general WER "
+                f"{mix.score.general_wer:.2%}{' <- chosen' if mix.score is best else ''}"
+            )
+        return next(mix for mix in mixes if mix.score is best)
+
+    def _export(self, state: Mapping[str, Tensor], model: Any, data: AdaptationData) -> tuple[Path, Parity]:
+        folder = self._folder / "version"
+        shutil.rmtree(folder, ignore_errors=True)
+        save_whisper(state, self._base.transformers_dir, folder)
+        export_ctranslate2(folder, folder / CTRANSLATE2_FOLDER)
+        model.load_state_dict(state)
+        probes = [load_samples(utterance) for utterance in (*data.dev, *data.general)[:PARITY_PROBES]]
+        exported = CTranslate2Whisper(folder / CTRANSLATE2_FOLDER, num_threads=self._num_workers)
+        parity = check_parity(TorchWhisper(folder, model=model), exported, probes, GREEDY)
+        exported.close()
+        self._reporter.note(
+            f"export: {parity.num_equal}/{parity.num_probes} probes equal, {parity.ratio:.1%} of characters"
+        )
+        return folder, parity
+
+    def _judge(self, base: _Mix, chosen: _Mix, parity: Parity) -> GateVerdict:
+        options = self._spec.gate
+        comparison = compare(
+            base.evaluations["dev"],
+            chosen.evaluations["dev"],
+            num_samples=options.bootstrap_samples,
+            seed=self._spec.seed,
+        )
+        return judge(
+            prob_better=comparison.prob_better,
+            metric=base.evaluations["dev"].error_name,
+            base_general_wer=base.score.general_wer,
+            general_wer=chosen.score.general_wer,
+            parity=parity.ratio,
+            min_parity=PARITY_RATIO,
+            options=options,
+        )
+
+    def _publish(
+        self,
+        folder: Path,
+        data: AdaptationData,
+        evaluations: Mapping[str, Mapping[str, Evaluation]],
+        verdict: GateVerdict,
+        facts: dict[str, Any],
+    ) -> AdaptationReport:
+        from asr.registry import Registry
+        from training.publish import publish
+
+        card = build_card(self._spec, self._base, data, evaluations, verdict, facts)
+        registry = Registry.open()
+        version = publish(registry, self._spec.name, folder, card, build_run(self._spec, card))
+        promoted = bool(self._spec.alias) and verdict.passed
+        if promoted:
+            registry.set_alias(self._spec.name, self._spec.alias, version)
+        return AdaptationReport(
+            name=self._spec.name, version=version, verdict=verdict, card=card,
+            promoted_alias=self._spec.alias if promoted else "",
+        )  # fmt: skip
+
+
+def _method(name: str, model: Any, cache: EncoderCache | None) -> Method:
+    return FullMethod(model) if cache is None else DecoderMethod(model, cache)
+
+
+def _point_line(point: CurvePoint) -> str:
+    parts = [f"epoch {point.epoch:g}", f"step {point.step}"]
+    if point.step:
+        parts.append(f"loss {point.loss:.3f}")
+    if point.dev_wer is not None:
+        parts.append(f"dev WER {point.dev_wer:.2%}")
+    if point.dev_term_f1 is not None:
+        parts.append(f"term F1 {point.dev_term_f1:.3f}")
+    return ", ".join(parts)
+
+
+def _input_hashes(spec: AdaptationSpec) -> list[str]:
+    paths = (spec.text, spec.terms, spec.train, spec.dev, spec.general, spec.templates)
+    return [hashlib.sha256(path.read_bytes()).hexdigest() if path else "" for path in paths]

@@ -1,0 +1,216 @@
+"""From what the user has to what is trained and measured on: train, dev and general utterances.
+
+Domain text and glossaries are spoken by synthesis; recordings are split by speaker or session. Nothing in dev is in
+train, and what is left out is said in a note.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+from asr.data.glossary import Term, read_terms
+from asr.data.manifest import Utterance, manifest_sha256, read_manifest
+from asr.data.splits import split_manifest
+from asr.errors import InputError
+from training.progress import Reporter
+from training.spec import AdaptationSpec
+from training.synth.dataset import Sentence, SynthesisOptions, synthesize_dataset
+from training.synth.text import carrier_sentences, read_templates, read_text_lines
+
+_T = TypeVar("_T")
+
+MIN_DEV = 4
+MAX_GENERAL = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptationData:
+    """What a job trains and measures on.
+
+    Attributes:
+        train: utterances with text.
+        dev: to select and gate on.
+        general: to measure forgetting on.
+        terms: the glossary, plus the terms that rows name.
+        hashes: content hashes of the three sets.
+        notes: what a reader of the figures must know, e.g. which set was synthesised.
+    """
+
+    train: list[Utterance]
+    dev: list[Utterance]
+    general: list[Utterance]
+    terms: tuple[str, ...]
+    hashes: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Sources:
+    train_sentences: list[Sentence] = field(default_factory=list)
+    dev_sentences: list[Sentence] = field(default_factory=list)
+    train: list[Utterance] = field(default_factory=list)
+    dev: list[Utterance] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> AdaptationData:
+    """Read, split and synthesise everything that ``spec`` names; audio goes below ``folder``.
+
+    Raises:
+        InputError: there is not enough to train or to measure on.
+    """
+    glossary = read_terms(spec.terms) if spec.terms else []
+    sources = _Sources()
+    if spec.text:
+        _split_text(spec, spec.text, sources)
+    if glossary:
+        _split_carriers(spec, glossary, sources)
+    if spec.train:
+        _split_recordings(spec, spec.train, sources)
+
+    def speak(part: str, sentences: Sequence[Sentence], copies: int, seed: int) -> list[Utterance]:
+        if not sentences:
+            return []
+        options = SynthesisOptions(copies=copies, seed=seed)
+        with reporter.stage(f"speaking {part}", len(sentences) * copies) as stage:
+            manifest = synthesize_dataset(sentences, folder / part, options=options, progress=stage.advance)
+        return read_manifest(manifest)
+
+    train = [*sources.train, *speak("train", sources.train_sentences, spec.training.copies, spec.seed)]
+    num_domain = len(train)
+    replay = general_sentences("replay", round(num_domain * spec.training.replay_share))
+    train += speak("replay", replay, 1, spec.seed + 3)
+    if replay:
+        sources.notes.append(f"replay: {len(replay)} everyday sentences, synthesised, are trained on beside {num_domain}")
+    if spec.dev:
+        dev = read_manifest(spec.dev)
+    else:
+        dev = [*sources.dev, *speak("dev", sources.dev_sentences, 1, spec.seed + 1)]
+        sources.notes.append(_origin("dev", len(sources.dev), len(sources.dev_sentences)))
+    if spec.general:
+        general = _limited(read_manifest(spec.general), MAX_GENERAL, "general", sources.notes)
+    else:
+        general = speak("general", general_sentences("general", spec.split.general_sentences), 1, spec.seed + 2)
+        sources.notes.append(
+            f"general: {len(general)} everyday sentences, all synthesised; give --general for your own"
+        )
+    _check_sizes(train, dev, general)
+    said = {term for row in (*dev, *train) for term in row.terms or ()}
+    return AdaptationData(
+        train=train,
+        dev=dev,
+        general=general,
+        terms=tuple(dict.fromkeys([*(term.text for term in glossary), *(() if glossary else sorted(said))])),
+        hashes={
+            name: manifest_sha256(rows)
+            for name, rows in (("train", train), ("dev", dev), ("general", general))
+        },
+        notes=sources.notes,
+    )
+
+
+def general_sentences(kind: str, limit: int) -> list[Sentence]:
+    """The everyday sentences that ship with the package: "general" to measure on, "replay" to train on; disjoint."""
+    lines = resources.files("training.synth").joinpath(f"{kind}.txt").read_text().splitlines()
+    return [Sentence(id=f"{kind}-{index:03d}", text=line) for index, line in enumerate(lines[:limit])]
+
+
+def _split_text(spec: AdaptationSpec, path: Path, sources: _Sources) -> None:
+    lines = read_text_lines(path)
+    unique = list({line.casefold(): line for line in lines}.values())
+    if len(unique) < len(lines):
+        sources.notes.append(
+            f"text: {len(lines) - len(unique)} of {len(lines)} lines are repeated and used once"
+        )
+    ranked = sorted(unique, key=lambda line: _position(line.casefold()))
+    num_dev = (
+        0 if spec.dev else min(spec.split.max_dev, max(MIN_DEV, round(len(ranked) * spec.split.dev_share)))
+    )
+    dev, train = ranked[:num_dev], ranked[num_dev:]
+    train = _limited(train, spec.training.max_train_sentences, "text", sources.notes)
+    sources.train_sentences += [_sentence("text", line, None) for line in train]
+    sources.dev_sentences += [_sentence("text", line, None) for line in dev]
+
+
+def _split_carriers(spec: AdaptationSpec, glossary: Sequence[Term], sources: _Sources) -> None:
+    templates = spec.templates
+    per_term = spec.split.carriers_per_term
+    lines = read_templates(templates) if templates else None
+    carriers = carrier_sentences(glossary, per_term=per_term + 1, seed=spec.seed, templates=lines)
+    by_term: dict[str, int] = {}
+    for carrier in carriers:
+        sentence = _sentence("term", carrier.text, carrier.terms)
+        first = carrier.terms[0]
+        by_term[first] = by_term.get(first, 0) + 1
+        is_dev = by_term[first] == per_term + 1 and not spec.dev
+        (sources.dev_sentences if is_dev else sources.train_sentences).append(sentence)
+    if len(sources.dev_sentences) > spec.split.max_dev and not spec.text:
+        kept = sorted(sources.dev_sentences, key=lambda s: _position(s.text))[: spec.split.max_dev]
+        sources.notes.append(
+            f"dev: {len(kept)} of {len(sources.dev_sentences)} carrier sentences are measured on"
+        )
+        sources.dev_sentences = kept
+
+
+def _split_recordings(spec: AdaptationSpec, path: Path, sources: _Sources) -> None:
+    rows = read_manifest(path)
+    if spec.dev:
+        sources.train += rows
+        return
+    if all(row.speaker for row in rows):
+        parts = split_manifest(rows, "speaker", spec.split.dev_share, 0.0)
+    elif all(row.session for row in rows):
+        parts = split_manifest(rows, "session", spec.split.dev_share, 0.0)
+    else:
+        sources.notes.append("dev: rows name neither speaker nor session, so dev may hear voices of train")
+        chosen = {row.id for row in rows if _position(row.id) < spec.split.dev_share}
+        parts = {"train": [r for r in rows if r.id not in chosen], "dev": [r for r in rows if r.id in chosen]}
+    if not parts["dev"]:
+        raise InputError(
+            f"{path}: too few speakers or sessions to set dev apart ({len(rows)} rows); give --dev, or raise "
+            f"split.dev_share above {spec.split.dev_share}"
+        )
+    sources.train += parts["train"]
+    sources.dev += parts["dev"]
+
+
+def _sentence(kind: str, text: str, terms: tuple[str, ...] | None) -> Sentence:
+    key = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return Sentence(id=f"{kind}-{key}", text=text, terms=terms)
+
+
+def _position(key: str) -> float:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+
+
+def _limited(rows: list[_T], limit: int, name: str, notes: list[str]) -> list[_T]:
+    if len(rows) <= limit:
+        return rows
+    notes.append(f"{name}: {limit} of {len(rows)} are used, {len(rows) - limit} left out")
+    return rows[:limit]
+
+
+def _origin(part: str, num_recorded: int, num_spoken: int) -> str:
+    if not num_recorded:
+        return (
+            f"{part}: {num_spoken} held-out sentences, all synthesised; give --dev for a gate on recordings"
+        )
+    return f"{part}: {num_recorded} recordings, {num_spoken} synthesised sentences"
+
+
+def _check_sizes(train: Sequence[Utterance], dev: Sequence[Utterance], general: Sequence[Utterance]) -> None:
+    for name, rows, option in (
+        ("train", train, "--text, --terms or --train"),
+        ("dev", dev, "--dev or more input"),
+    ):
+        if len(rows) < MIN_DEV:
+            raise InputError(
+                f"{len(rows)} utterances for {name}; at least {MIN_DEV} are needed: give {option}"
+            )
+    if not any(row.text for row in general):
+        raise InputError("the general set has no transcripts; its rows need text")

@@ -1,0 +1,59 @@
+"""Encoder outputs, computed once per stretch of audio and kept on disk.
+
+With a frozen encoder every epoch would compute the same outputs again, and they are most of the work. They come from
+the serving engine, so that the decoder learns on exactly what it will be served with. E encoder frames, D width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.atomic import write_bytes_atomically
+from asr.data.manifest import Utterance, load_samples
+from asr.models.base import Samples
+from asr.models.whisper_ct2 import CTranslate2Whisper
+
+
+class EncoderCache:
+    """Float16 outputs (E, D) by content of the audio, in a folder that belongs to one encoder."""
+
+    def __init__(self, folder: Path, engine: CTranslate2Whisper, *, num_workers: int) -> None:
+        self._folder = folder
+        self._engine = engine
+        self._num_workers = num_workers
+        self._utterances: dict[str, Path] = {}
+
+    def fill(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
+        """Compute what is missing; ``on_done`` is called once an utterance. Interrupted, it goes on where it was."""
+        with ThreadPoolExecutor(self._num_workers) as workers:
+            for _ in workers.map(self._ensure, utterances):
+                on_done()
+
+    def load(self, utterance: Utterance) -> NDArray[np.float16]:
+        """The outputs (E, D) of an utterance that :meth:`fill` has seen."""
+        output: NDArray[np.float16] = np.load(self._utterances[utterance.id])
+        return output
+
+    def encode(self, samples: Samples) -> NDArray[np.float32]:
+        """The outputs (1, E, D) of any samples, from disk if they were encoded before."""
+        output: NDArray[np.float32] = np.load(self._path(samples))[None].astype(np.float32)
+        return output
+
+    def _ensure(self, utterance: Utterance) -> None:
+        self._utterances[utterance.id] = self._path(load_samples(utterance))
+
+    def _path(self, samples: Samples) -> Path:
+        key = hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()[:32]
+        path = self._folder / f"{key}.npy"
+        if not path.is_file():
+            sink = BytesIO()
+            np.save(sink, self._engine.encode(samples)[0].astype(np.float16), allow_pickle=False)
+            write_bytes_atomically(path, sink.getvalue())
+        return path

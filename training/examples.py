@@ -1,0 +1,112 @@
+"""Training examples: an utterance's audio with the tokens that the decoder is to say.
+
+U tokens, B batch. Labels start behind the prompt; positions that carry no loss are IGNORED.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.data.manifest import Utterance
+from asr.models.whisper_tokens import WhisperTokenizer
+
+IGNORED = -100
+MAX_LABEL_TOKENS = 448
+MAX_AUDIO_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One utterance and its text tokens, without prompt and end."""
+
+    utterance: Utterance
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decoder inputs and labels (B, U), and which examples they are."""
+
+    examples: tuple[Example, ...]
+    inputs: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An utterance that cannot be trained on, and why."""
+
+    id: str
+    reason: str
+
+
+def target_text(text: str) -> str:
+    """The text a model is taught for a transcript: all-capital transcripts are lower-cased, else as written.
+
+    Whisper's vocabulary has few capital words; teaching spelled-out capitals costs accuracy for no information.
+    """
+    text = " ".join(text.split())
+    return text.lower() if text.isupper() else text
+
+
+def make_examples(
+    utterances: Sequence[Utterance], tokenizer: WhisperTokenizer
+) -> tuple[list[Example], list[Rejected]]:
+    """Tokenise what can be trained on; the rest comes back with the reason, never dropped silently."""
+    examples: list[Example] = []
+    rejected: list[Rejected] = []
+    for utterance in utterances:
+        tokens = tokenizer.encode(target_text(utterance.text)) if utterance.text else []
+        if not tokens:
+            rejected.append(Rejected(utterance.id, "no text to learn from"))
+        elif len(tokens) > MAX_LABEL_TOKENS - 8:
+            rejected.append(
+                Rejected(utterance.id, f"{len(tokens)} tokens of text; at most {MAX_LABEL_TOKENS - 8}")
+            )
+        elif utterance.duration_s > MAX_AUDIO_S:
+            rejected.append(
+                Rejected(utterance.id, f"{utterance.duration_s:.1f} s; at most {MAX_AUDIO_S:.0f} s")
+            )
+        else:
+            examples.append(Example(utterance, tuple(tokens)))
+    return examples, rejected
+
+
+def collate(examples: Sequence[Example], prompt: Sequence[int], end_of_text: int) -> Batch:
+    """Pad to one length: inputs are prompt and tokens, labels the same one step ahead, ending with end-of-text."""
+    width = max(len(example.tokens) for example in examples) + len(prompt)
+    inputs = np.full((len(examples), width), end_of_text, dtype=np.int64)
+    labels = np.full((len(examples), width), IGNORED, dtype=np.int64)
+    for row, example in enumerate(examples):
+        sequence = [*prompt, *example.tokens]
+        inputs[row, : len(sequence)] = sequence
+        labels[row, len(prompt) - 1 : len(sequence)] = [*example.tokens, end_of_text]
+    return Batch(tuple(examples), inputs, labels)
+
+
+def epoch_batches(
+    examples: Sequence[Example], *, batch_size: int, seed: int, epoch: int
+) -> Iterator[list[Example]]:
+    """Batches of similar text length in an order that only seed and epoch decide, so that a resume sees the same."""
+    rng = np.random.default_rng([seed, epoch])
+    shuffled = [examples[index] for index in rng.permutation(len(examples))]
+    pool = batch_size * 8
+    batches = []
+    for start in range(0, len(shuffled), pool):
+        window = sorted(shuffled[start : start + pool], key=lambda example: len(example.tokens))
+        batches += [window[first : first + batch_size] for first in range(0, len(window), batch_size)]
+    for index in rng.permutation(len(batches)):
+        yield batches[index]
+
+
+def examples_digest(examples: Sequence[Example]) -> str:
+    """Identifies the tokens and ids that are trained on."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(f"{example.utterance.id}\0{example.tokens}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,59 @@
+"""Between base and tuned: W = W0 + a (W_ft - W0), a chosen on dev within the budget for general speech.
+
+The interpolated model is often better than the base on both (docs/experiments.md); a = 0, keeping the base, is an
+honest answer. Source: WiSE-FT, arXiv 2109.01903.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+KEPT_GAIN = 0.98  # a smaller mix is taken if it keeps this share of the largest gain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MixScore:
+    """What a mix does to dev and to general speech.
+
+    Attributes:
+        mix: a; 0 is the base.
+        domain_error: dev WER, or 1 - term F1 where dev has no transcripts.
+        general_wer: of the general set.
+    """
+
+    mix: float
+    domain_error: float
+    general_wer: float
+
+
+def interpolate(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], mix: float) -> dict[str, Tensor]:
+    """Weights at ``mix``; what was not tuned stays the base's."""
+    return {
+        name: value if name not in tuned else value + mix * (tuned[name].to(value) - value)
+        for name, value in base.items()
+    }
+
+
+def choose_mix(scores: Sequence[MixScore], *, budget_wer: float) -> MixScore:
+    """The smallest mix that keeps nearly the largest domain gain among those within the general budget.
+
+    Args:
+        scores: one of them for mix 0.
+        budget_wer: general WER that may be reached at most.
+    """
+    base = next(score for score in scores if score.mix == 0)
+    allowed = [
+        score
+        for score in scores
+        if score.general_wer <= budget_wer and score.domain_error < base.domain_error
+    ]
+    if not allowed:
+        return base
+    largest_gain = max(base.domain_error - score.domain_error for score in allowed)
+    enough = [
+        score for score in allowed if base.domain_error - score.domain_error >= KEPT_GAIN * largest_gain
+    ]
+    return min(enough, key=lambda score: score.mix)

@@ -1,0 +1,176 @@
+"""The training loop: AdamW with warm-up and linear decay, dev scored as it goes, the best kept, resumable.
+
+Which weights learn is ``training.methods``, what a score is ``training.scoring``. Selection is by dev WER, then term
+F1, never by loss: the loss may rise while recognition improves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from training.checkpoint import CheckpointStore, CurvePoint, Position
+from training.examples import Batch, Example, collate, epoch_batches
+from training.methods import Method
+from training.spec import TrainingOptions
+
+
+@dataclass(frozen=True, slots=True)
+class DevScore:
+    """Dev's WER and term F1; None where dev has no transcripts, or no terms."""
+
+    wer: float | None
+    term_f1: float | None
+
+    @property
+    def key(self) -> tuple[float, float]:
+        """Smaller is better: WER first, then term F1."""
+        return (round(self.wer, 6) if self.wer is not None else 0.0, -round(self.term_f1 or 0.0, 6))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingResult:
+    """The best step (0 is the base), its learned weights (None for the base), and the curve."""
+
+    best_step: int
+    weights: dict[str, Tensor] | None
+    curve: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hooks:
+    """What the loop asks of its surroundings.
+
+    Attributes:
+        score: dev's score of the model as it is now.
+        on_step: called after each step with the step and its loss.
+        on_point: called after each evaluation.
+    """
+
+    score: Callable[[], DevScore]
+    on_step: Callable[[int, float], None]
+    on_point: Callable[[CurvePoint], None]
+
+
+def learning_rate_factor(step: int, total: int, warmup_share: float) -> float:
+    """Share of the peak rate at ``step`` (from 0): rising over the warm-up, then linear to 0."""
+    warmup = max(1, math.ceil(total * warmup_share))
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return max(0.0, (total - step) / max(1, total - warmup + 1))
+
+
+class TrainingLoop:
+    """One run over the examples; :meth:`run` goes on from the newest checkpoint, if there is one."""
+
+    def __init__(
+        self, method: Method, examples: Sequence[Example], *, prompt: Sequence[int], end_of_text: int,
+        options: TrainingOptions, seed: int,
+    ) -> None:  # fmt: skip
+        self._method = method
+        self._examples = examples
+        self._prompt = prompt
+        self._end_of_text = end_of_text
+        self._options = options
+        self._seed = seed
+        self._weights = method.trainable()
+        self._optimizer = torch.optim.AdamW(
+            self._weights.values(), lr=options.learning_rate, weight_decay=options.weight_decay
+        )
+        self._autocast = supports_bfloat16(next(iter(self._weights.values())).device)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass."""
+        return len(list(epoch_batches(self._examples, batch_size=self._options.batch_size, seed=0, epoch=0)))
+
+    @property
+    def total_steps(self) -> int:
+        """Steps if nothing stops early."""
+        return self.steps_per_epoch * self._options.epochs
+
+    def run(self, store: CheckpointStore, hooks: Hooks) -> TrainingResult:
+        """Train to the end, or until dev has not improved for ``patience`` evaluations."""
+        position = store.newest()
+        if position is None:
+            position = self._begin(store, hooks)
+        else:
+            store.restore(position.step, self._weights, self._optimizer)
+        interval = max(1, math.ceil(self.steps_per_epoch / self._options.evaluations_per_epoch))
+        while position.step < self.total_steps and position.stale < self._options.patience:
+            target = min(self.total_steps, (position.step // interval + 1) * interval)
+            loss = self._advance(position, target, hooks)
+            self._evaluate(position, loss, hooks)
+            store.save(position, self._weights, self._optimizer)
+        best = position.best_step
+        weights = store.weights(best) if best else None
+        return TrainingResult(best_step=best, weights=weights, curve=tuple(position.curve))
+
+    def _begin(self, store: CheckpointStore, hooks: Hooks) -> Position:
+        position = Position()
+        score = hooks.score()
+        point = CurvePoint(step=0, epoch=0.0, loss=0.0, dev_wer=score.wer, dev_term_f1=score.term_f1)
+        position.curve.append(point)
+        hooks.on_point(point)
+        store.save(position, self._weights, self._optimizer)
+        return position
+
+    def _advance(self, position: Position, target: int, hooks: Hooks) -> float:
+        """Train from ``position.step`` to ``target``; return the mean loss."""
+        total = 0.0
+        first = position.step
+        while position.step < target:
+            epoch, done = divmod(position.step, self.steps_per_epoch)
+            batches = epoch_batches(
+                self._examples, batch_size=self._options.batch_size, seed=self._seed, epoch=epoch
+            )
+            for batch in islice(batches, done, done + target - position.step):
+                loss = self._step(collate(batch, self._prompt, self._end_of_text), position.step)
+                total += loss
+                position.step += 1
+                hooks.on_step(position.step, loss)
+        return total / (position.step - first)
+
+    def _step(self, batch: Batch, step: int) -> float:
+        factor = learning_rate_factor(step, self.total_steps, self._options.warmup_share)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._options.learning_rate * factor
+        device = next(iter(self._weights.values())).device
+        self._method.model.train()
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._autocast):
+            loss = self._method.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._weights.values(), self._options.clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._method.model.eval()
+        return float(loss.detach())
+
+    def _evaluate(self, position: Position, loss: float, hooks: Hooks) -> None:
+        score = hooks.score()
+        best = next(point for point in position.curve if point.step == position.best_step)
+        if score.key < DevScore(best.dev_wer, best.dev_term_f1).key:
+            position.best_step, position.stale = position.step, 0
+        else:
+            position.stale += 1
+        point = CurvePoint(
+            step=position.step,
+            epoch=round(position.step / self.steps_per_epoch, 3),
+            loss=loss,
+            dev_wer=score.wer,
+            dev_term_f1=score.term_f1,
+        )
+        position.curve.append(point)
+        hooks.on_point(point)
+
+
+def supports_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster here than float32: a GPU that has it, or a CPU with AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

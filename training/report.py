@@ -1,0 +1,128 @@
+"""What a job leaves behind: its report, the model card, and the run in the tracking store.
+
+The card is the proof: figures of base and adapted, the gate's checks, data hashes, the whole spec, seed and versions.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from asr import __version__
+from asr.evaluation.evaluate import Evaluation, as_document
+from asr.models.resolve import ResolvedModel
+from training.data import AdaptationData
+from training.gate import GateVerdict
+from training.publish import Run
+from training.spec import AdaptationSpec
+
+_VERSIONED = ("torch", "transformers", "ctranslate2", "hibari-tts", "jiwer", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptationReport:
+    """What was published, and whether it may be promoted.
+
+    Attributes:
+        name: registered name.
+        version: the new version.
+        verdict: the gate's.
+        card: as published.
+        promoted_alias: the alias that was moved, or "".
+    """
+
+    name: str
+    version: str
+    verdict: GateVerdict
+    card: Mapping[str, Any]
+    promoted_alias: str
+
+    @property
+    def reference(self) -> str:
+        """The new version's reference."""
+        return f"models:/{self.name}/{self.version}"
+
+    def as_document(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "reference": self.reference,
+            "name": self.name,
+            "version": self.version,
+            "alias": self.promoted_alias,
+            "gate": self.card["gate"],
+            "base": self.card["evaluation"]["base"],
+            "adapted": self.card["evaluation"]["adapted"],
+            "training": self.card["training"],
+            "notes": self.card["data"]["notes"],
+        }
+
+
+def build_card(
+    spec: AdaptationSpec, base: ResolvedModel, data: AdaptationData,
+    evaluations: Mapping[str, Mapping[str, Evaluation]], verdict: GateVerdict, facts: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The model card, JSON-ready; rates are shares."""
+    return {
+        "name": spec.name,
+        "base": base.reference,
+        "base_sha256": base.sha256,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "gate": {
+            "passed": verdict.passed,
+            "reason": verdict.reason,
+            "checks": [asdict(check) for check in verdict.checks],
+        },
+        "evaluation": {
+            model: {name: as_document(evaluation) for name, evaluation in sets.items()}
+            for model, sets in evaluations.items()
+        },
+        "training": {
+            "method": facts["method"],
+            "mix": facts["mix"],
+            "mixes": [asdict(score) for score in facts["mixes"]],
+            "best_step": facts["best_step"],
+            "curve": [asdict(point) for point in facts["curve"]],
+            "utterances": facts["num_train"],
+        },
+        "export": asdict(facts["parity"]),
+        "contexts": ["30s"],  # what lengths of audio the model was proved on: serving pads to a whole window
+        "data": {
+            "sha256": {**data.hashes, "train_tokens": facts["train_sha256"]},
+            "sizes": {"train": len(data.train), "dev": len(data.dev), "general": len(data.general)},
+            "terms": len(data.terms),
+            "notes": data.notes,
+        },
+        "spec": spec.as_dict(),
+        "seed": spec.seed,
+        "code": {"lexitune": __version__, "python": platform.python_version(), **_versions()},
+    }
+
+
+def build_run(spec: AdaptationSpec, card: Mapping[str, Any]) -> Run:
+    """Parameters, figures and curve for the tracking store."""
+    metrics: dict[str, float] = {}
+    for model, sets in card["evaluation"].items():
+        for name, figures in sets.items():
+            for key in ("wer", "cer", "term_recall", "term_precision", "term_f1"):
+                if figures[key] is not None:
+                    metrics[f"{model}.{name}.{key}"] = figures[key]
+    curve: dict[str, list[tuple[int, float]]] = {}
+    for point in card["training"]["curve"]:
+        for key in ("loss", "dev_wer", "dev_term_f1"):
+            if point[key] is not None and (key != "loss" or point["step"]):
+                curve.setdefault(f"training.{key}", []).append((point["step"], point[key]))
+    params = {"base": spec.base, "method": card["training"]["method"], "mix": card["training"]["mix"]}
+    params |= {"seed": spec.seed, "gate_passed": card["gate"]["passed"]}
+    params |= {f"training.{key}": value for key, value in asdict(spec.training).items()}
+    params |= {
+        key: getattr(spec, key) for key in ("text", "terms", "train", "dev", "general") if getattr(spec, key)
+    }
+    return Run(name=f"adapt {spec.name}", params=params, metrics=metrics, curve=curve)
+
+
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in _VERSIONED}

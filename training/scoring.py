@@ -1,0 +1,79 @@
+"""Scoring weights in training as they would be served: exported to int8, over the segments that a stream would cut.
+
+With a frozen encoder, its cached outputs are decoded; otherwise audio is encoded anew. B segments, E encoder frames.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+from torch import Tensor
+
+from asr.data.manifest import Utterance, load_samples
+from asr.models.base import DecodingOptions, Samples
+from asr.models.checkpoint import save_whisper
+from asr.models.export import export_ctranslate2
+from asr.models.whisper_ct2 import CTranslate2Whisper
+from asr.recognizer import segment_recording
+from asr.units import to_seconds
+from training.encoder_cache import EncoderCache
+
+GREEDY = DecodingOptions(beam_size=1, word_times=False)  # for the curve during training
+SERVED = DecodingOptions(word_times=False)  # for every figure that is reported
+BATCH = 16
+
+
+class Scorer:
+    """Turns weights into texts for the utterances that it was prepared for."""
+
+    def __init__(self, base: Path, cache: EncoderCache | None, *, num_workers: int) -> None:
+        """Score variants of the folder ``base``; ``cache`` holds the outputs of its encoder, if that is frozen."""
+        self._base = base
+        self._cache = cache
+        self._num_workers = num_workers
+        self._segments: dict[str, list[Samples]] = {}
+
+    def prepare(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
+        """Cut every utterance into segments, and encode them if the encoder is frozen."""
+        with ThreadPoolExecutor(self._num_workers) as workers:
+            for _ in workers.map(self._prepare, utterances):
+                on_done()
+
+    def texts(
+        self, state: Mapping[str, Tensor], utterances: Sequence[Utterance], options: DecodingOptions
+    ) -> list[str]:
+        """Text of every utterance under the weights ``state``."""
+        segments = [segment for utterance in utterances for segment in self._segments[utterance.id]]
+        batches = [segments[start : start + BATCH] for start in range(0, len(segments), BATCH)]
+        with tempfile.TemporaryDirectory(prefix="lexitune-score-") as temporary:
+            folder = Path(temporary)
+            save_whisper(state, self._base, folder / "checkpoint")
+            export_ctranslate2(folder / "checkpoint", folder / "ctranslate2")
+            engine = CTranslate2Whisper(folder / "ctranslate2", num_workers=self._num_workers)
+        with ThreadPoolExecutor(self._num_workers) as workers:
+            decoded = workers.map(lambda batch: self._decode(engine, batch, options), batches)
+            texts = iter(list(chain.from_iterable(decoded)))
+        engine.close()
+        spoken = [[next(texts) for _ in self._segments[utterance.id]] for utterance in utterances]
+        return [" ".join(text for text in parts if text) for parts in spoken]
+
+    def _prepare(self, utterance: Utterance) -> None:
+        segments = [request.samples for request in segment_recording(load_samples(utterance))]
+        self._segments[utterance.id] = segments
+        if self._cache is not None:
+            for samples in segments:
+                self._cache.encode(samples)
+
+    def _decode(
+        self, engine: CTranslate2Whisper, batch: Sequence[Samples], options: DecodingOptions
+    ) -> list[str]:
+        if self._cache is None:
+            decoded = engine.decode(batch, options)
+        else:
+            outputs = [self._cache.encode(samples) for samples in batch]
+            decoded = engine.decode_encoded(outputs, [to_seconds(len(samples)) for samples in batch], options)
+        return [hypotheses[0].text for hypotheses in decoded]

@@ -1,0 +1,225 @@
+"""What an adaptation job is to do: a frozen description without torch, from the command line and a TOML file.
+
+Each group of options stands beside its meaning and its limits here; an unknown key in a file is an error that lists
+the known ones. The spec is written on the model's card whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from asr.errors import OptionError
+from asr.models.reference import is_valid_name, parse_reference
+
+METHODS = ("auto", "decoder", "full")
+PLANNED_METHODS = ("lora", "ctc")
+MAX_SANE_LEARNING_RATE = 2e-4  # five times the highest rate that is known to help (docs/experiments.md)
+MIXES = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingOptions:
+    """How to train.
+
+    Attributes:
+        learning_rate: peak; 0 takes the rate of the model's size.
+        epochs: passes over the training utterances at most.
+        batch_size: utterances per step.
+        evaluations_per_epoch: how often dev is scored, and a checkpoint kept.
+        patience: evaluations without a better dev score before stopping.
+        warmup_share: share of all steps with a rising rate.
+        weight_decay: AdamW's.
+        clip_norm: gradients' norm at most.
+        copies: synthesised renderings of each sentence.
+        max_train_sentences: of ``--text``; the rest is left out, and said so.
+    """
+
+    learning_rate: float = 0.0
+    epochs: int = 4
+    batch_size: int = 16
+    evaluations_per_epoch: int = 2
+    patience: int = 3
+    warmup_share: float = 0.1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    copies: int = 1
+    max_train_sentences: int = 2000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.learning_rate <= MAX_SANE_LEARNING_RATE:
+            raise OptionError(
+                f"training.learning_rate is {self.learning_rate:g}; fine-tuning breaks a model above "
+                f"{MAX_SANE_LEARNING_RATE:g}: give 1e-6 to {MAX_SANE_LEARNING_RATE:g}, or 0 for the model's own",
+                field="training.learning_rate",
+            )
+        for name in (
+            "epochs",
+            "batch_size",
+            "evaluations_per_epoch",
+            "patience",
+            "copies",
+            "max_train_sentences",
+        ):
+            if getattr(self, name) < 1:
+                raise OptionError(
+                    f"training.{name} is {getattr(self, name)}; give 1 or more", field=f"training.{name}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitOptions:
+    """How dev and the general set are made where none is given.
+
+    Attributes:
+        dev_share: of the sentences, or of the speakers.
+        max_dev: dev utterances at most.
+        general_sentences: synthesised utterances of the default general set.
+        carriers_per_term: sentences made for each term of a glossary.
+    """
+
+    dev_share: float = 0.12
+    max_dev: int = 80
+    general_sentences: int = 64
+    carriers_per_term: int = 8
+
+    def __post_init__(self) -> None:
+        if not 0 < self.dev_share <= 0.5:
+            raise OptionError(f"split.dev_share is {self.dev_share}; give more than 0, at most 0.5")
+        for name in ("max_dev", "general_sentences", "carriers_per_term"):
+            if getattr(self, name) < 4:
+                raise OptionError(
+                    f"split.{name} is {getattr(self, name)}; give 4 or more", field=f"split.{name}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateOptions:
+    """When a version may be promoted.
+
+    Attributes:
+        min_prob_better: of the paired bootstrap on the domain.
+        general_points: WER points on general speech that may be lost,
+        general_relative: or share of the base's general WER; the larger of the two is the budget.
+        bootstrap_samples: resamples.
+    """
+
+    min_prob_better: float = 0.95
+    general_points: float = 0.3
+    general_relative: float = 0.03
+    bootstrap_samples: int = 2000
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.min_prob_better < 1:
+            raise OptionError(f"gate.min_prob_better is {self.min_prob_better}; give 0.5 to 0.999")
+        if self.general_points < 0 or self.general_relative < 0:
+            raise OptionError(
+                "gate.general_points and gate.general_relative must not be negative; 0 allows no loss"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptationSpec:
+    """One adaptation job.
+
+    Attributes:
+        base: model reference to start from.
+        name: registered name of the result.
+        text: domain text, one utterance a line.
+        terms: glossary, one term a line.
+        train: manifest of transcribed audio.
+        dev: manifest to select and gate on; made from the rest where absent.
+        general: manifest of general speech for the forgetting check; synthesised where absent.
+        templates: carrier sentences with ``{term}``, one a line, in place of the built-in ones.
+        method: one of METHODS.
+        alias: moved to the new version if the gate passes.
+    """
+
+    base: str
+    name: str
+    text: Path | None = None
+    terms: Path | None = None
+    train: Path | None = None
+    dev: Path | None = None
+    general: Path | None = None
+    templates: Path | None = None
+    method: str = "auto"
+    alias: str = ""
+    seed: int = 0
+    normalizer: str = "whisper-en-1"
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    split: SplitOptions = field(default_factory=SplitOptions)
+    gate: GateOptions = field(default_factory=GateOptions)
+
+    def __post_init__(self) -> None:
+        if not is_valid_name(self.name):
+            raise OptionError(
+                f"--name {self.name!r} is not allowed; give 1-128 letters, digits, '.', '-' or '_'"
+            )
+        if self.alias and not is_valid_name(self.alias):
+            raise OptionError(
+                f"--alias {self.alias!r} is not allowed; give 1-128 letters, digits, '.', '-' or '_'"
+            )
+        if self.method in PLANNED_METHODS:
+            raise OptionError(f"--method {self.method} is not in this release; choose {', '.join(METHODS)}")
+        if self.method not in METHODS:
+            raise OptionError(f"--method {self.method!r} is not known; choose {', '.join(METHODS)}")
+        if not (self.text or self.terms or self.train):
+            raise OptionError("nothing to adapt from; give --text, --terms or --train, or several of them")
+        parse_reference(self.base)
+        for option in ("text", "terms", "train", "dev", "general", "templates"):
+            path: Path | None = getattr(self, option)
+            if path is not None and not path.is_file():
+                raise OptionError(f"--{option} {path} does not exist; give a file", field=option)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready values, paths as strings."""
+        return json.loads(json.dumps(asdict(self), default=str))  # type: ignore[no-any-return]
+
+    def digest(self, *parts: str) -> str:
+        """Identifies this job and ``parts``, e.g. the hashes of its data: equal jobs resume each other."""
+        payload = json.dumps([self.as_dict(), *parts], sort_keys=True)
+        return hashlib.sha256(payload.encode()).hexdigest()[:16]
+
+
+_GROUPS: dict[str, type[Any]] = {"training": TrainingOptions, "split": SplitOptions, "gate": GateOptions}
+
+
+def read_option_groups(path: Path) -> dict[str, Any]:
+    """The groups of a TOML file as keyword arguments for :class:`AdaptationSpec`.
+
+    Raises:
+        OptionError: not TOML, an unknown key, or a value out of range.
+    """
+    try:
+        tables = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"--config {path} cannot be read as TOML: {error}") from error
+    _refuse_unknown(tables, (*_GROUPS, "seed", "normalizer"), str(path))
+    values: dict[str, Any] = {}
+    for key, value in tables.items():
+        values[key] = _group(key, value, path) if key in _GROUPS else value
+    return values
+
+
+def _group(name: str, table: Any, path: Path) -> Any:
+    if not isinstance(table, Mapping):
+        raise OptionError(f"{path}: {name} must be a table; write [{name}]", field=name)
+    _refuse_unknown(table, tuple(f.name for f in fields(_GROUPS[name])), f"{path}: [{name}]")
+    try:
+        return _GROUPS[name](**table)
+    except TypeError as error:
+        raise OptionError(f"{path}: [{name}]: {error}; see docs/configuration.md", field=name) from error
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    unknown = sorted(set(table) - set(known))
+    if unknown:
+        raise OptionError(
+            f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(known)}", field=unknown[0]
+        )

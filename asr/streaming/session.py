@@ -22,6 +22,16 @@ from asr.streaming.endpointer import (
 )
 from asr.units import to_samples, to_seconds
 
+__all__ = [
+    "DecodeRequest",
+    "Event",
+    "Session",
+    "SessionOptions",
+    "SpeechEnded",
+    "SpeechProbabilities",
+    "SpeechStarted",
+]
+
 
 class SpeechProbabilities(Protocol):
     """What a session needs of a voice activity detector."""

@@ -1,0 +1,126 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from asr.client import wire
+from asr.client.blocking import SPEECH_SERVICE
+from asr.client.wire import ClientInput, Recognition, Samples, ServedModel
+from asr.streaming.messages import StreamConfig, StreamUpdate
+from asr.v1 import models_pb2, models_pb2_grpc, speech_pb2, speech_pb2_grpc
+
+
+class AsyncSpeechClient:
+    """``SpeechClient`` for asyncio: the same methods, awaited. Make it inside a running event loop.
+
+    Args:
+        address: HOST:PORT.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = grpc.aio.insecure_channel(address)
+        self._speech = speech_pb2_grpc.SpeechStub(self._channel)  # type: ignore[no-untyped-call]
+        self._models = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
+
+    async def __aenter__(self) -> AsyncSpeechClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight are cancelled."""
+        await self._channel.close(None)
+
+    async def wait_until_serving(self, timeout_s: float = 30.0) -> None:
+        """Return once the server says that it recognises speech.
+
+        Raises:
+            UnavailableError: it did not within ``timeout_s``.
+        """
+        request = health_pb2.HealthCheckRequest(service=SPEECH_SERVICE)
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        with self._translated():
+            watch = stub.Watch(request, timeout=timeout_s, wait_for_ready=True)
+            async for response in watch:
+                if response.status == health_pb2.HealthCheckResponse.SERVING:
+                    watch.cancel()
+                    return
+
+    async def recognize(self, audio: bytes | Samples, config: StreamConfig | None = None) -> Recognition:
+        """Recognise one whole recording: bytes in the config's encoding, or (T,) samples at its rate."""
+        config = config or StreamConfig()
+        request = speech_pb2.RecognizeRequest(
+            config=wire.config_message(config), audio=wire.audio_bytes(audio, config.encoding)
+        )
+        with self._translated():
+            return wire.recognition(await self._speech.Recognize(request))
+
+    async def stream(
+        self,
+        messages: Iterable[ClientInput] | AsyncIterable[ClientInput],
+        config: StreamConfig | None = None,
+    ) -> AsyncIterator[StreamUpdate]:
+        """Recognise while audio comes; closing the generator cancels the call.
+
+        Args:
+            messages: bytes, (T,) samples, ``Finalize`` and ``Marker``; taken as the server has room for them.
+            config: what to recognise with and how.
+
+        Yields:
+            The server's updates, the first with ``Ready``.
+        """
+        call = self._speech.StreamingRecognize(_requests(messages, config or StreamConfig()))
+        try:
+            with self._translated():
+                async for response in call:
+                    yield wire.stream_update(response)
+        finally:
+            call.cancel()
+
+    async def list_models(self) -> list[ServedModel]:
+        """The models that can be asked for, by name."""
+        with self._translated():
+            response = await self._models.ListModels(models_pb2.ListModelsRequest())
+        return [wire.served_model(model) for model in response.models]
+
+    async def get_model(self, name: str) -> ServedModel:
+        """One model."""
+        with self._translated():
+            response = await self._models.GetModel(models_pb2.GetModelRequest(name=name))
+        return wire.served_model(response.model)
+
+    async def set_alias(self, name: str, alias: str, version: str) -> ServedModel:
+        """Point an alias at a version; the model after the move."""
+        request = models_pb2.SetAliasRequest(name=name, alias=alias, version=version)
+        with self._translated():
+            response = await self._models.SetAlias(request)
+        return wire.served_model(response.model)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            raise wire.error_of(error, self.address) from error
+
+
+async def _requests(
+    messages: Iterable[ClientInput] | AsyncIterable[ClientInput], config: StreamConfig
+) -> AsyncIterator[speech_pb2.StreamingRecognizeRequest]:
+    yield wire.config_request(config)
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            yield wire.input_request(message, config.encoding)
+    else:
+        for message in messages:
+            yield wire.input_request(message, config.encoding)

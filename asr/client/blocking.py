@@ -1,0 +1,136 @@
+"""The blocking client, for scripts and threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from asr.client import wire
+from asr.client.wire import ClientInput, Recognition, Samples, ServedModel
+from asr.streaming.messages import StreamConfig, StreamUpdate
+from asr.v1 import models_pb2, models_pb2_grpc, speech_pb2, speech_pb2_grpc
+
+SPEECH_SERVICE = speech_pb2.DESCRIPTOR.services_by_name["Speech"].full_name
+
+
+class SpeechClient:
+    """A connection to one server; close it, or use it as a context manager. Safe for several threads.
+
+    Every method raises the error of ``asr.errors`` that the server's status stands for; ``UnavailableError`` if
+    there is no server.
+
+    Args:
+        address: HOST:PORT.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = grpc.insecure_channel(address)
+        self._speech = speech_pb2_grpc.SpeechStub(self._channel)  # type: ignore[no-untyped-call]
+        self._models = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> SpeechClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; calls in flight are cancelled."""
+        self._channel.close()
+
+    def wait_until_serving(self, timeout_s: float = 30.0) -> None:
+        """Return once the server says that it recognises speech.
+
+        Raises:
+            UnavailableError: it did not within ``timeout_s``.
+        """
+        request = health_pb2.HealthCheckRequest(service=SPEECH_SERVICE)
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        with self._translated():
+            watch = stub.Watch(request, timeout=timeout_s, wait_for_ready=True)
+            for response in watch:
+                if response.status == health_pb2.HealthCheckResponse.SERVING:
+                    watch.cancel()
+                    return
+
+    def recognize(self, audio: bytes | Samples, config: StreamConfig | None = None) -> Recognition:
+        """Recognise one whole recording: bytes in the config's encoding, or (T,) samples at its rate."""
+        config = config or StreamConfig()
+        request = speech_pb2.RecognizeRequest(
+            config=wire.config_message(config), audio=wire.audio_bytes(audio, config.encoding)
+        )
+        with self._translated():
+            return wire.recognition(self._speech.Recognize(request))
+
+    def stream(
+        self, messages: Iterable[ClientInput], config: StreamConfig | None = None
+    ) -> Iterator[StreamUpdate]:
+        """Recognise while audio comes; leaving the iteration cancels the call.
+
+        Args:
+            messages: bytes, (T,) samples, ``Finalize`` and ``Marker``; taken by another thread, as the server
+                has room for them. What they raise is raised here.
+            config: what to recognise with and how.
+
+        Yields:
+            The server's updates, the first with ``Ready``.
+        """
+        requests = _Requests(messages, config or StreamConfig())
+        call = self._speech.StreamingRecognize(iter(requests))
+        try:
+            with self._translated():
+                for response in call:
+                    yield wire.stream_update(response)
+        finally:
+            call.cancel()
+            if requests.error is not None:
+                raise requests.error
+
+    def list_models(self) -> list[ServedModel]:
+        """The models that can be asked for, by name."""
+        with self._translated():
+            response = self._models.ListModels(models_pb2.ListModelsRequest())
+        return [wire.served_model(model) for model in response.models]
+
+    def get_model(self, name: str) -> ServedModel:
+        """One model."""
+        with self._translated():
+            return wire.served_model(self._models.GetModel(models_pb2.GetModelRequest(name=name)).model)
+
+    def set_alias(self, name: str, alias: str, version: str) -> ServedModel:
+        """Point an alias at a version; the model after the move."""
+        request = models_pb2.SetAliasRequest(name=name, alias=alias, version=version)
+        with self._translated():
+            return wire.served_model(self._models.SetAlias(request).model)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise wire.error_of(error, self.address) from error
+
+
+class _Requests:
+    """A stream's requests, read on gRPC's thread, where an error would otherwise be lost."""
+
+    def __init__(self, messages: Iterable[ClientInput], config: StreamConfig) -> None:
+        self._messages = messages
+        self._config = config
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[speech_pb2.StreamingRecognizeRequest]:
+        yield wire.config_request(self._config)
+        try:
+            for message in self._messages:
+                yield wire.input_request(message, self._config.encoding)
+        except Exception as error:
+            self.error = error
+            raise

@@ -1,0 +1,213 @@
+"""The composition root: constructs what a server is made of, starts it, drains it. Nothing else constructs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+from grpc_reflection.v1alpha import reflection
+
+from asr.errors import UnavailableError
+from asr.recognizer import DecodingOptions, Recognizer
+from asr.registry import Registry
+from asr.units import SAMPLE_RATE_HZ
+from asr.v1 import models_pb2_grpc, speech_pb2_grpc
+from server.catalog import Catalog
+from server.config import ServerConfig
+from server.health import SERVICE_NAMES, Health
+from server.limits import Admission, ServingState
+from server.models import ModelsServicer
+from server.pool import ModelPool
+from server.recognition import SpeechServicer
+from server.scheduling import DecodeQueue
+from server.stream import Decoded, StreamServices
+
+MESSAGE_OVERHEAD_BYTES = 64 << 10  # a request around its audio
+STOP_GRACE_S = 1.0
+
+
+def channel_options(config: ServerConfig) -> list[tuple[str, int]]:
+    """gRPC's options of the listener: one process a port, small windows, dead peers noticed."""
+    return [
+        ("grpc.so_reuseport", 0),
+        # With the default windows a client may push minutes of audio ahead; with these under a second.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 16_384),
+        ("grpc.max_receive_message_length", config.limits.max_unary_bytes + MESSAGE_OVERHEAD_BYTES),
+        ("grpc.keepalive_time_ms", 45_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
+    ]
+
+
+class Application:
+    """A server and its parts; make it inside a running event loop."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        num_workers = config.decode_workers or usable_cores()
+        self._admission = Admission(config.limits)
+        self._catalog = Catalog(config.models, Registry.open)
+        self._pool: ModelPool[Recognizer] = ModelPool(
+            model_loader(config, num_workers), max_models=config.max_models
+        )
+        self._decodes: DecodeQueue[Decoded] = DecodeQueue(
+            num_workers=num_workers, max_waiting=config.max_waiting_decodes
+        )
+        self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
+        self._speech = SpeechServicer(
+            admission=self._admission,
+            limits=config.limits,
+            catalog=self._catalog,
+            pool=self._pool,
+            services=StreamServices(
+                decodes=self._decodes,
+                front=self._front,
+                beam_size=config.beam_size,
+                max_queued_s=config.limits.max_queued_s,
+            ),
+        )
+        self._models = ModelsServicer(
+            catalog=self._catalog,
+            open_registry=Registry.open,
+            pool=self._pool,
+            limits=config.limits,
+            allow_admin=config.allow_admin,
+        )
+        self._server = grpc.aio.server(options=channel_options(config))
+        self._health = Health(self._server)
+
+    @property
+    def num_active(self) -> int:
+        """Calls in flight."""
+        return self._admission.num_active
+
+    @property
+    def pool(self) -> ModelPool[Recognizer]:
+        """The models in memory."""
+        return self._pool
+
+    async def start(self) -> str:
+        """Listen, load and warm up the models, serve; the address with its actual port.
+
+        Raises:
+            UnavailableError: the port is in use.
+            LexituneError: a model cannot be loaded.
+        """
+        address = self._bind()
+        speech_pb2_grpc.add_SpeechServicer_to_server(self._speech, self._server)  # type: ignore[no-untyped-call]
+        models_pb2_grpc.add_ModelsServicer_to_server(self._models, self._server)  # type: ignore[no-untyped-call]
+        reflection.enable_server_reflection((*SERVICE_NAMES, reflection.SERVICE_NAME), self._server)
+        await self._health.loading()
+        await self._server.start()
+        for reference in self._catalog.served:
+            immutable = await asyncio.to_thread(self._catalog.resolve, str(reference))
+            async with self._pool.lease(immutable):
+                pass
+        self._admission.state = ServingState.SERVING
+        await self._health.serving()
+        return address
+
+    async def drain(self) -> None:
+        """Refuse new calls, let open ones end within the grace period with their finals sent, then stop."""
+        self._admission.state = ServingState.DRAINING
+        await self._health.draining()
+        await self._speech.drain(self._config.drain_grace_s)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop now: open calls are cancelled after a moment, threads end, models go."""
+        await self._server.stop(STOP_GRACE_S)
+        await asyncio.to_thread(self._decodes.close)
+        self._front.shutdown(cancel_futures=True)
+        await self._pool.close()
+
+    def _bind(self) -> str:
+        host, _, port = self._config.address.rpartition(":")
+        try:
+            bound_port = self._server.add_insecure_port(self._config.address)
+        except RuntimeError as error:
+            raise UnavailableError(
+                f"cannot listen on {self._config.address}: the port is in use or the address is not this "
+                "machine's; stop the other server or give another --address",
+                reason="PORT_IN_USE",
+            ) from error
+        return f"{host}:{bound_port}" if port else self._config.address
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def model_loader(config: ServerConfig, num_workers: int) -> Callable[[str], Recognizer]:
+    """What loads the model of an immutable reference and decodes once, so that no client waits for it."""
+
+    def load(reference: str) -> Recognizer:
+        recognizer = Recognizer.load(
+            reference, engine=config.engine, device=config.device, num_threads=1, num_workers=num_workers
+        )
+        recognizer.decode([np.zeros(SAMPLE_RATE_HZ, np.float32)], DecodingOptions(word_times=False))
+        return recognizer
+
+    return load
+
+
+async def serve(
+    config: ServerConfig, *, on_ready: Callable[[str], None] | None = None
+) -> signal.Signals | None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
+
+    Args:
+        config: the options.
+        on_ready: called with the actual address once the models are warm.
+
+    Returns:
+        The signal that ended it.
+
+    Raises:
+        UnavailableError: the port is in use.
+        LexituneError: a model cannot be loaded.
+    """
+    signals = _stop_signals()
+    application = Application(config)
+    first = asyncio.create_task(signals.get())
+    starting = asyncio.create_task(application.start())
+    await asyncio.wait({first, starting}, return_when=asyncio.FIRST_COMPLETED)
+    if not first.done():
+        try:
+            address = await starting
+        except BaseException:
+            first.cancel()
+            await application.stop()
+            raise
+        if on_ready is not None:
+            on_ready(address)
+    received = await first
+    starting.cancel()
+    draining = asyncio.create_task(application.drain())
+    second = asyncio.create_task(signals.get())
+    await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)
+    if draining.done():
+        second.cancel()
+        await draining
+    else:
+        draining.cancel()
+        await application.stop()
+    return received
+
+
+def _stop_signals() -> asyncio.Queue[signal.Signals]:
+    """A queue that SIGTERM and SIGINT go into; only the main thread may catch them."""
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    if threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(one, signals.put_nowait, one)
+    return signals

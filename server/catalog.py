@@ -1,0 +1,103 @@
+"""From what a client writes to one immutable model reference. A client's string is looked up, never a path.
+
+Blocking, for the registry may be asked: call it off the event loop.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+
+from asr.errors import ModelNotFoundError
+from asr.models.reference import ModelReference, ReferenceKind, is_valid_name, parse_reference
+from asr.registry import Registry
+
+DEFAULT_ALIAS = "production"
+_REGISTERED = (ReferenceKind.VERSION, ReferenceKind.ALIAS)
+_FIXED_VERSIONS = {
+    ReferenceKind.BUNDLED: "bundled",
+    ReferenceKind.DIRECTORY: "local",
+    ReferenceKind.HUB: "hub",
+}
+
+
+class Catalog:
+    """The models that clients may name: those of the start and all of the registry.
+
+    Args:
+        references: what the server was started with; the first is the default.
+        open_registry: called when a registered model is asked for.
+
+    Raises:
+        OptionError: one of the references is none.
+    """
+
+    def __init__(self, references: Sequence[str], open_registry: Callable[[], Registry]) -> None:
+        self.served = tuple(parse_reference(reference) for reference in references)
+        self._open_registry = open_registry
+
+    def resolve(self, selector: str) -> str:
+        """The immutable reference that a selector means now.
+
+        Args:
+            selector: "", "name", "name@alias", "name@version", or a reference.
+
+        Raises:
+            ModelNotFoundError: it names nothing that this server may use; the message lists the near ones.
+        """
+        found = self._find(selector)
+        if found.kind not in _REGISTERED:
+            return str(found)
+        try:
+            return str(self._open_registry().resolve_alias(found))
+        except ModelNotFoundError as error:
+            raise ModelNotFoundError(f"{error}; {self.started_with()}") from error
+
+    def unregistered(self) -> list[tuple[str, str, str]]:
+        """Name, version and reference of the models that were given at the start and are in no registry."""
+        fixed = [reference for reference in self.served if reference.kind not in _REGISTERED]
+        return [(short_name(one), _FIXED_VERSIONS[one.kind], str(one)) for one in fixed]
+
+    def started_with(self) -> str:
+        """For messages: the names that the server was started with."""
+        return f"this server was started with {', '.join(short_name(reference) for reference in self.served)}"
+
+    def _find(self, selector: str) -> ModelReference:
+        if not selector:
+            return self.served[0]
+        for reference in self.served:
+            if selector in (str(reference), short_name(reference)):
+                return reference
+        name, _, version = selector.partition("@")
+        for reference in self.served:
+            if name == short_name(reference) and version == _FIXED_VERSIONS.get(reference.kind):
+                return reference
+        return self._registered(selector)
+
+    def _registered(self, selector: str) -> ModelReference:
+        if selector.startswith("models:/"):
+            body = selector.removeprefix("models:/")
+            separator = "@" if "@" in body else "/"
+        else:
+            body, separator = selector, "@"
+        name, _, version = body.partition(separator)
+        version = version or DEFAULT_ALIAS
+        if not (is_valid_name(name) and is_valid_name(version)):
+            raise ModelNotFoundError(self._unknown(selector))
+        kind = ReferenceKind.VERSION if version.isdigit() else ReferenceKind.ALIAS
+        return ModelReference(kind=kind, name=name, version=version)
+
+    def _unknown(self, selector: str) -> str:
+        names = [short_name(reference) for reference in self.served]
+        near = difflib.get_close_matches(selector, names, n=3)
+        hint = f"near it is {', '.join(near)}; " if near else ""
+        forms = "name it by name, name@alias, name@version or models:/NAME/VERSION"
+        return f"no model {selector[:200]!r}; {hint}{self.started_with()}; {forms}"
+
+
+def short_name(reference: ModelReference) -> str:
+    """How clients select it: the registered or bundled name, or the last part of a path or hub id."""
+    if reference.kind in (ReferenceKind.DIRECTORY, ReferenceKind.HUB):
+        return PurePath(reference.name).name
+    return reference.name

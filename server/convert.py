@@ -1,0 +1,324 @@
+"""Between protobuf and plain values: the one file of the server that knows both.
+
+Requests are checked here, once; a field is blamed by its path on the wire.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from asr.audio.pcm import Encoding
+from asr.errors import OptionError, ProtocolError
+from asr.registry import ModelSummary, VersionSummary
+from asr.results import Hypothesis, Word
+from asr.streaming.endpointer import FinalReason
+from asr.streaming.messages import (
+    MAX_ALTERNATIVES,
+    MAX_RATE_HZ,
+    MIN_RATE_HZ,
+    Finalize,
+    Goodbye,
+    Limits,
+    Marker,
+    MarkerReached,
+    ModelIdentity,
+    Progress,
+    Ready,
+    RecognitionResult,
+    StreamConfig,
+    StreamInput,
+    StreamUpdate,
+)
+from asr.streaming.session import SpeechEnded, SpeechStarted
+from asr.v1 import models_pb2, speech_pb2
+
+_ENCODINGS = {
+    speech_pb2.AUDIO_ENCODING_LINEAR16: Encoding.LINEAR16,
+    speech_pb2.AUDIO_ENCODING_FLOAT32: Encoding.FLOAT32,
+    speech_pb2.AUDIO_ENCODING_MULAW: Encoding.MULAW,
+    speech_pb2.AUDIO_ENCODING_ALAW: Encoding.ALAW,
+}
+_FINAL_REASONS = {
+    None: speech_pb2.FINAL_REASON_UNSPECIFIED,
+    FinalReason.SILENCE: speech_pb2.FINAL_REASON_SILENCE,
+    FinalReason.MAX_UTTERANCE: speech_pb2.FINAL_REASON_MAX_UTTERANCE,
+    FinalReason.CLIENT: speech_pb2.FINAL_REASON_CLIENT,
+    FinalReason.END_OF_STREAM: speech_pb2.FINAL_REASON_END_OF_STREAM,
+}
+_VERDICTS = {
+    None: models_pb2.GATE_VERDICT_UNSPECIFIED,
+    True: models_pb2.GATE_VERDICT_PASSED,
+    False: models_pb2.GATE_VERDICT_REFUSED,
+}
+# Session options by the path of the field that sets them.
+_OPTION_FIELDS = {
+    "end_silence_s": "config.endpointing.end_silence",
+    "max_utterance_s": "config.endpointing.max_utterance",
+    "interim_interval_s": "config.interim_interval",
+    "start_offset_s": "config.start_offset",
+}
+
+
+def stream_config(config: speech_pb2.RecognitionConfig) -> StreamConfig:
+    """The config of a call, checked.
+
+    Raises:
+        OptionError: a field is missing, unserved or outside its range; ``field`` is its path.
+    """
+    _check_channels(config.audio)
+    has_interval = config.HasField("interim_interval")
+    has_silence, has_maximum = (
+        config.endpointing.HasField(name) for name in ("end_silence", "max_utterance")
+    )
+    checked = StreamConfig(
+        model=config.model,
+        encoding=_encoding(config.audio.encoding),
+        sample_rate_hz=_sample_rate(config.audio.sample_rate_hz),
+        language=config.language_code,
+        word_times=config.word_times if config.HasField("word_times") else True,
+        max_alternatives=_max_alternatives(config.max_alternatives),
+        interim_results=config.interim_results,
+        interim_interval_s=_seconds(config.interim_interval) if has_interval else None,
+        end_silence_s=_seconds(config.endpointing.end_silence) if has_silence else None,
+        max_utterance_s=_seconds(config.endpointing.max_utterance) if has_maximum else None,
+        start_offset_s=_seconds(config.start_offset),
+    )
+    try:
+        checked.session_options()
+    except OptionError as error:
+        raise OptionError(str(error), field=_OPTION_FIELDS.get(error.field, "config")) from error
+    return checked
+
+
+def ignored_fields(config: speech_pb2.RecognitionConfig, *, is_streaming: bool) -> tuple[str, ...]:
+    """Paths of the fields that were asked for and will not be used; unknown ones by their number."""
+    ignored = list(_unknown_fields(config, "config"))
+    if not is_streaming and config.interim_results:
+        ignored.append("config.interim_results")
+    if config.HasField("interim_interval") and not (is_streaming and config.interim_results):
+        ignored.append("config.interim_interval")
+    return tuple(ignored)
+
+
+def stream_input(request: speech_pb2.StreamingRecognizeRequest, limits: Limits) -> StreamInput:
+    """A message after the first one.
+
+    Raises:
+        ProtocolError: a second config, an empty message, or too much audio in one.
+    """
+    match request.WhichOneof("message"):
+        case "audio":
+            if len(request.audio) > limits.max_message_bytes:
+                raise ProtocolError(
+                    f"an audio message of {len(request.audio)} bytes; at most {limits.max_message_bytes} are "
+                    "allowed: send smaller chunks, 20 to 100 ms each",
+                    field="audio",
+                )
+            return request.audio
+        case "finalize":
+            return Finalize()
+        case "marker":
+            return Marker(request.marker.id)
+        case "config":
+            raise ProtocolError("a second config; a stream has one, its first message", field="config")
+        case _:
+            raise ProtocolError(
+                "a message without audio, finalize or marker; send one of them", field="message"
+            )
+
+
+def first_config(request: speech_pb2.StreamingRecognizeRequest) -> speech_pb2.RecognitionConfig:
+    """The config that a stream's first message must hold.
+
+    Raises:
+        ProtocolError: it holds something else.
+    """
+    kind = request.WhichOneof("message")
+    if kind != "config":
+        raise ProtocolError(
+            f"the first message holds {kind or 'nothing'}; it must hold config", field="config"
+        )
+    return request.config
+
+
+def stream_response(update: StreamUpdate) -> speech_pb2.StreamingRecognizeResponse:
+    """A message of the server."""
+    response = speech_pb2.StreamingRecognizeResponse(progress=_progress(update.progress))
+    match update.event:
+        case RecognitionResult() as result:
+            response.result.CopyFrom(result_message(result))
+        case SpeechStarted(time_s=time_s, utterance_id=utterance_id):
+            response.speech_event.CopyFrom(_speech_event("KIND_STARTED", time_s, utterance_id))
+        case SpeechEnded(time_s=time_s, utterance_id=utterance_id):
+            response.speech_event.CopyFrom(_speech_event("KIND_ENDED", time_s, utterance_id))
+        case MarkerReached(id=marker):
+            response.marker_reached.id = marker
+        case Goodbye(reason=reason, time_left_s=time_left_s):
+            response.goodbye.reason = reason
+            response.goodbye.time_left.CopyFrom(_duration(time_left_s))
+        case Ready() as ready:
+            response.ready.model.CopyFrom(identity_message(ready.model))
+            response.ready.limits.CopyFrom(limits_message(ready.limits))
+            response.ready.ignored_fields.extend(ready.ignored_fields)
+        case None:
+            pass
+    return response
+
+
+def recognize_response(
+    results: Iterable[RecognitionResult], model: ModelIdentity, duration_s: float, ignored: Iterable[str]
+) -> speech_pb2.RecognizeResponse:
+    """The answer to a unary call."""
+    return speech_pb2.RecognizeResponse(
+        results=[result_message(result) for result in results],
+        model=identity_message(model),
+        duration=_duration(duration_s),
+        ignored_fields=list(ignored),
+    )
+
+
+def result_message(result: RecognitionResult) -> speech_pb2.RecognitionResult:
+    """A result, interim or final."""
+    return speech_pb2.RecognitionResult(
+        utterance_id=result.utterance_id,
+        is_final=result.is_final,
+        stability=result.stability,
+        channel=result.channel,
+        start=_duration(result.start_s),
+        end=_duration(result.end_s),
+        alternatives=[_alternative(one) for one in result.alternatives],
+        final_reason=_FINAL_REASONS[result.final_reason],
+    )
+
+
+def identity_message(model: ModelIdentity) -> speech_pb2.ModelIdentity:
+    """The model that a selector was resolved to."""
+    return speech_pb2.ModelIdentity(
+        name=model.name, version=model.version, reference=model.reference, sha256=model.sha256
+    )
+
+
+def limits_message(limits: Limits) -> speech_pb2.Limits:
+    """The limits in force."""
+    return speech_pb2.Limits(
+        max_message_bytes=limits.max_message_bytes,
+        max_unary_bytes=limits.max_unary_bytes,
+        max_unary_duration=_duration(limits.max_unary_s),
+        first_message_timeout=_duration(limits.first_message_s),
+        idle_timeout=_duration(limits.idle_s),
+        max_stream_duration=_duration(limits.max_stream_s),
+        max_queued_audio=_duration(limits.max_queued_s),
+        max_streams=limits.max_streams,
+    )
+
+
+def model_message(model: ModelSummary, loaded: frozenset[str]) -> models_pb2.Model:
+    """A registered model; ``loaded`` are the references in memory."""
+    versions = [
+        _version(version, f"models:/{model.name}/{version.version}" in loaded) for version in model.versions
+    ]
+    return models_pb2.Model(name=model.name, versions=versions, aliases=model.aliases)
+
+
+def unregistered_model_message(name: str, version: str, *, is_loaded: bool) -> models_pb2.Model:
+    """A model that the server was started with and that is in no registry."""
+    return models_pb2.Model(name=name, versions=[models_pb2.ModelVersion(version=version, loaded=is_loaded)])
+
+
+def _version(version: VersionSummary, is_loaded: bool) -> models_pb2.ModelVersion:
+    created = Timestamp()
+    created.FromDatetime(version.created_at)
+    return models_pb2.ModelVersion(
+        version=version.version,
+        aliases=version.aliases,
+        create_time=created,
+        gate_verdict=_VERDICTS[version.gate_passed],
+        base_model=version.base,
+        loaded=is_loaded,
+    )
+
+
+def _alternative(hypothesis: Hypothesis) -> speech_pb2.Alternative:
+    words = [_word(word) for word in hypothesis.words]
+    return speech_pb2.Alternative(text=hypothesis.text, confidence=hypothesis.confidence, words=words)
+
+
+def _word(word: Word) -> speech_pb2.Word:
+    return speech_pb2.Word(
+        text=word.text, start=_duration(word.start_s), end=_duration(word.end_s), confidence=word.confidence
+    )
+
+
+def _speech_event(kind: str, time_s: float, utterance_id: int) -> speech_pb2.SpeechEvent:
+    return speech_pb2.SpeechEvent(kind=kind, time=_duration(time_s), utterance_id=utterance_id)
+
+
+def _progress(progress: Progress) -> speech_pb2.Progress:
+    return speech_pb2.Progress(
+        received=_duration(progress.received_s),
+        processed=_duration(progress.processed_s),
+        lag=_duration(progress.lag_s),
+        skipped_silence=_duration(progress.skipped_silence_s),
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    """Seconds to the nearest nanosecond, at least 0."""
+    whole = math.floor(max(seconds, 0.0))
+    nanos = round((max(seconds, 0.0) - whole) * 1e9)
+    return Duration(seconds=whole + nanos // 10**9, nanos=nanos % 10**9)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
+
+
+def _encoding(value: speech_pb2.AudioEncoding) -> Encoding:
+    if value in _ENCODINGS:
+        return _ENCODINGS[value]
+    served = ", ".join(speech_pb2.AudioEncoding.Name(one) for one in _ENCODINGS)
+    is_known = value in speech_pb2.AudioEncoding.values()
+    given = speech_pb2.AudioEncoding.Name(value) if is_known else str(value)
+    raise OptionError(
+        f"encoding {given} is not served by this release; send one of {served}", field="config.audio.encoding"
+    )
+
+
+def _sample_rate(rate_hz: int) -> int:
+    if MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        return rate_hz
+    problem = f"a sample rate of {rate_hz} Hz" if rate_hz else "no sample rate, which raw audio needs"
+    message = f"{problem}; give the rate of the audio, {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
+    raise OptionError(message, field="config.audio.sample_rate_hz")
+
+
+def _max_alternatives(number: int) -> int:
+    if 0 <= number <= MAX_ALTERNATIVES:
+        return max(number, 1)
+    message = f"max_alternatives is {number}; give 0 to {MAX_ALTERNATIVES}"
+    raise OptionError(message, field="config.max_alternatives")
+
+
+def _check_channels(audio: speech_pb2.AudioConfig) -> None:
+    if audio.separate_channels:
+        message = "separate_channels is not served by this release; open one stream for each channel"
+        raise OptionError(message, field="config.audio.separate_channels")
+    if audio.channel_count not in (0, 1):
+        message = (
+            f"{audio.channel_count} channels; this release serves 1: mix down or open one stream for each"
+        )
+        raise OptionError(message, field="config.audio.channel_count")
+
+
+def _unknown_fields(message: Message, path: str) -> Iterable[str]:
+    for unknown in UnknownFieldSet(message):  # type: ignore[attr-defined]  # absent from the stubs
+        yield f"{path}.{unknown.field_number}"
+    for field, value in message.ListFields():
+        if isinstance(value, Message):
+            yield from _unknown_fields(value, f"{path}.{field.name}")

@@ -1,0 +1,67 @@
+"""What a client sent and the server has not yet worked on: bounded, so that its reader stops reading.
+
+When the reader stops, gRPC's flow control stops the client. Audio is never dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from asr.streaming.messages import StreamInput
+
+
+class Inbox:
+    """A queue of messages between one writer and one reader, bounded by bytes of audio.
+
+    Args:
+        max_bytes: audio that may wait or be worked on; one message more is let in when there is less.
+
+    Attributes:
+        received_bytes: audio put in so far.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._messages: list[StreamInput | None] = []
+        self._held_bytes = 0
+        self._taken_bytes = 0
+        self._changed = asyncio.Condition()
+        self.received_bytes = 0
+
+    async def put(self, message: StreamInput | None) -> None:
+        """Add a message, or None for the end, once there is room."""
+        num_bytes = len(message) if isinstance(message, bytes) else 0
+        async with self._changed:
+            await self._changed.wait_for(lambda: not num_bytes or self._held_bytes < self._max_bytes)
+            self._messages.append(message)
+            self._held_bytes += num_bytes
+            self.received_bytes += num_bytes
+            self._changed.notify_all()
+
+    async def take(self) -> list[StreamInput | None]:
+        """All that waits, at least one message, with audio that lies together joined.
+
+        What was taken before counts as worked on from now.
+        """
+        async with self._changed:
+            self._held_bytes -= self._taken_bytes
+            self._taken_bytes = 0
+            self._changed.notify_all()
+            await self._changed.wait_for(lambda: bool(self._messages))
+            taken, self._messages = self._messages, []
+            self._taken_bytes = self._held_bytes
+        return _joined(taken)
+
+
+def _joined(messages: list[StreamInput | None]) -> list[StreamInput | None]:
+    joined: list[StreamInput | None] = []
+    payload = bytearray()
+    for message in messages:
+        if isinstance(message, bytes):
+            payload += message
+            continue
+        if payload:
+            joined.append(bytes(payload))
+            payload.clear()
+        joined.append(message)
+    return [*joined, bytes(payload)] if payload else joined

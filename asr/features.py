@@ -19,9 +19,9 @@ DYNAMIC_RANGE = 8.0  # log10 units below the loudest bin that are kept
 @cache
 def mel_filters(num_mel_bins: int) -> NDArray[np.float32]:
     """Slaney-scaled triangular filters (M, WINDOW_SAMPLES // 2 + 1) up to 8 kHz, as openai/whisper ships them."""
-    import librosa.filters
+    from librosa.filters import mel
 
-    filters = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=WINDOW_SAMPLES, n_mels=num_mel_bins)
+    filters = mel(sr=SAMPLE_RATE_HZ, n_fft=WINDOW_SAMPLES, n_mels=num_mel_bins)
     return np.ascontiguousarray(filters, dtype=np.float32)
 
 

@@ -86,7 +86,9 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
     replay = general_sentences("replay", round(num_domain * spec.training.replay_share))
     train += speak("replay", replay, 1, spec.seed + 3)
     if replay:
-        sources.notes.append(f"replay: {len(replay)} everyday sentences, synthesised, are trained on beside {num_domain}")
+        sources.notes.append(
+            f"replay: {len(replay)} everyday sentences, synthesised, are trained on beside {num_domain}"
+        )
     if spec.dev:
         dev = read_manifest(spec.dev)
     else:
@@ -95,7 +97,9 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
     if spec.general:
         general = _limited(read_manifest(spec.general), MAX_GENERAL, "general", sources.notes)
     else:
-        general = speak("general", general_sentences("general", spec.split.general_sentences), 1, spec.seed + 2)
+        general = speak(
+            "general", general_sentences("general", spec.split.general_sentences), 1, spec.seed + 2
+        )
         sources.notes.append(
             f"general: {len(general)} everyday sentences, all synthesised; give --general for your own"
         )

@@ -61,7 +61,8 @@ def make_examples(
     examples: list[Example] = []
     rejected: list[Rejected] = []
     for utterance in utterances:
-        tokens = tokenizer.encode(target_text(utterance.text)) if utterance.text else []
+        text = target_text(utterance.text or "")
+        tokens = tokenizer.encode(text) if text else []
         if not tokens:
             rejected.append(Rejected(utterance.id, "no text to learn from"))
         elif len(tokens) > MAX_LABEL_TOKENS - 8:

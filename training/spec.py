@@ -37,6 +37,7 @@ class TrainingOptions:
         weight_decay: AdamW's.
         clip_norm: gradients' norm at most.
         copies: synthesised renderings of each sentence.
+        replay_share: synthesised everyday sentences to train on beside, per domain utterance; at most 80 sentences.
         max_train_sentences: of ``--text``; the rest is left out, and said so.
     """
 
@@ -49,6 +50,7 @@ class TrainingOptions:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     copies: int = 1
+    replay_share: float = 0.2
     max_train_sentences: int = 2000
 
     def __post_init__(self) -> None:
@@ -58,6 +60,8 @@ class TrainingOptions:
                 f"{MAX_SANE_LEARNING_RATE:g}: give 1e-6 to {MAX_SANE_LEARNING_RATE:g}, or 0 for the model's own",
                 field="training.learning_rate",
             )
+        if not 0 <= self.replay_share <= 1:
+            raise OptionError(f"training.replay_share is {self.replay_share:g}; give 0 to 1")
         for name in (
             "epochs",
             "batch_size",

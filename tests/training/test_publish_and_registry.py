@@ -24,7 +24,9 @@ def _publish(folder: Path, tmp_path: Path, name: str, *, passed: bool = True) ->
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy, dirs_exist_ok=True)
     card = {"name": name, "base": "bundled:tiny.en", "gate": {"passed": passed}}
-    run = Run(name="test", params={"seed": 0}, metrics={"wer": 0.5}, curve={"training.loss": [(1, 2.0), (2, 1.0)]})
+    run = Run(
+        name="test", params={"seed": 0}, metrics={"wer": 0.5}, curve={"training.loss": [(1, 2.0), (2, 1.0)]}
+    )
     return registry, publish(registry, name, copy, card, run)
 
 
@@ -88,4 +90,6 @@ def test_what_does_not_exist_is_named_with_what_does(version_folder: Path, tmp_p
 
 def test_an_imported_folder_is_converted_by_us(version_folder: Path, small_whisper: Path) -> None:
     assert (version_folder / "ctranslate2" / "model.bin").is_file()
-    assert (version_folder / "model.safetensors").read_bytes() == (small_whisper / "model.safetensors").read_bytes()
+    assert (version_folder / "model.safetensors").read_bytes() == (
+        small_whisper / "model.safetensors"
+    ).read_bytes()

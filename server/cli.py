@@ -1,0 +1,66 @@
+"""The program ``lexitune``: all commands in one place, and how errors become exit codes.
+
+Nothing heavy is imported before a command runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from asr import __version__
+from asr.cli import data, doctor, evaluate, models, stream, transcribe
+from asr.cli.console import EXIT_INTERRUPTED, EXIT_USAGE, message
+from asr.errors import LexituneError
+from server import serve_command
+from training import cli as training_cli
+
+app = typer.Typer(
+    help="Adapt a speech recogniser to your vocabulary, prove it, publish it, serve it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (doctor, data, training_cli, evaluate, models, transcribe, serve_command, stream):
+    module.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    """Run the program; an error is one line on stderr and exit code 2, an interrupt 130."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except LexituneError as error:
+        message(f"error: {error}")
+        sys.exit(EXIT_USAGE)
+    except (KeyboardInterrupt, typer.Abort):
+        message("interrupted; run the same command again to go on")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_USAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The accept rule and the mix with the base, against cases worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from training.gate import general_budget, judge
+from training.interpolate import MixScore, choose_mix, interpolate
+from training.spec import GateOptions
+
+
+def _judge(**changes: Any) -> Any:
+    figures: dict[str, Any] = {
+        "prob_better": 0.99, "metric": "WER", "base_general_wer": 0.2, "general_wer": 0.2, "parity": 1.0,
+        "min_parity": 0.9, "options": GateOptions(),
+    }  # fmt: skip
+    return judge(**(figures | changes))
+
+
+def test_the_budget_is_the_larger_of_points_and_share() -> None:
+    assert general_budget(0.02, GateOptions()) == pytest.approx(0.023)
+    assert general_budget(0.40, GateOptions()) == pytest.approx(0.412)
+
+
+@pytest.mark.parametrize(
+    ("change", "failing"),
+    [
+        ({}, []),
+        ({"prob_better": 0.9499}, ["domain"]),
+        ({"general_wer": 0.2059}, []),
+        ({"general_wer": 0.2061}, ["general"]),
+        ({"parity": 0.89}, ["export"]),
+        ({"prob_better": 0.5, "general_wer": 0.9}, ["domain", "general"]),
+    ],
+)
+def test_every_condition_must_hold_and_the_reason_names_those_that_do_not(
+    change: dict[str, Any], failing: list[str]
+) -> None:
+    verdict = _judge(**change)
+    assert [check.name for check in verdict.checks if not check.passed] == failing
+    assert verdict.passed == (not failing)
+    assert ("needed" in verdict.reason or "at most" in verdict.reason) == bool(failing)
+
+
+def _scores(*rows: tuple[float, float, float]) -> list[MixScore]:
+    return [MixScore(mix=mix, domain_error=domain, general_wer=general) for mix, domain, general in rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "chosen"),
+    [
+        (
+            ((0, 0.41, 0.177), (0.5, 0.012, 0.165), (0.75, 0.002, 0.169), (1, 0.002, 0.176)),
+            0.75,
+        ),  # ties: the smaller
+        (((0, 0.41, 0.177), (0.5, 0.2, 0.165), (1, 0.0, 0.3)), 0.5),  # 1 forgets too much
+        (((0, 0.1, 0.177), (0.5, 0.2, 0.1), (1, 0.3, 0.1)), 0),  # nothing helps: keep the base
+        (((0, 0.1, 0.177), (0.5, 0.05, 0.3)), 0),
+    ],
+)
+def test_the_largest_gain_within_the_budget_is_chosen(rows: Any, chosen: float) -> None:
+    assert choose_mix(_scores(*rows), budget_wer=0.182).mix == chosen
+
+
+def test_a_mix_lies_between_its_ends_and_leaves_the_rest_alone() -> None:
+    base = {"a": torch.tensor([0.0, 2.0]), "b": torch.tensor([7.0])}
+    tuned = {"a": torch.tensor([1.0, 4.0])}
+    assert torch.equal(interpolate(base, tuned, 0.0)["a"], base["a"])
+    assert torch.equal(interpolate(base, tuned, 1.0)["a"], tuned["a"])
+    assert torch.equal(interpolate(base, tuned, 0.5)["a"], torch.tensor([0.5, 3.0]))
+    assert interpolate(base, tuned, 0.5)["b"] is base["b"]

@@ -1,0 +1,200 @@
+"""The loop on a real, small Whisper: it learns, keeps the best, and an interrupted run ends as an undisturbed one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from asr.data.manifest import Utterance
+from asr.models.checkpoint import load_whisper
+from asr.models.whisper_ct2 import CTranslate2Whisper
+from asr.models.whisper_tokens import WhisperTokenizer
+from training.checkpoint import CheckpointStore, Position
+from training.encoder_cache import EncoderCache
+from training.examples import Example, make_examples
+from training.import_command import copy_version
+from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult, learning_rate_factor
+from training.methods import DecoderMethod, FullMethod, Method, default_learning_rate
+from training.spec import TrainingOptions
+
+OPTIONS = TrainingOptions(learning_rate=2e-4, epochs=3, batch_size=2, evaluations_per_epoch=1, patience=9)
+
+
+class _Interrupt(Exception):
+    """Stands for a kill between two steps."""
+
+
+@pytest.fixture(scope="module")
+def version(small_whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_version(small_whisper, tmp_path_factory.mktemp("loop") / "version")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(version: Path) -> WhisperTokenizer:
+    return WhisperTokenizer(version / "tokenizer.json")
+
+
+@pytest.fixture(scope="module")
+def examples(
+    tmp_path_factory: pytest.TempPathFactory, spoken: Any, tokenizer: WhisperTokenizer
+) -> list[Example]:
+    from asr.audio.files import write_audio
+
+    folder = tmp_path_factory.mktemp("audio")
+    rows = []
+    for number, (text, samples) in enumerate([*spoken.items()] * 2):
+        path = folder / f"{number}.wav"
+        write_audio(path, samples[: 16_000 + 1000 * number])
+        rows.append(Utterance(id=f"u{number}", audio_path=path, duration_s=1 + number / 16, text=text))
+    return make_examples(rows, tokenizer)[0]
+
+
+def _loop(method: Method, examples: list[Example], tokenizer: WhisperTokenizer) -> TrainingLoop:
+    torch.manual_seed(0)
+    return TrainingLoop(
+        method,
+        examples,
+        prompt=tokenizer.prompt(None),
+        end_of_text=tokenizer.end_of_text,
+        options=OPTIONS,
+        seed=5,
+    )
+
+
+def _hooks(scores: Iterator[float], stop_at: int = -1) -> Hooks:
+    def on_step(step: int, _loss: float) -> None:
+        if step == stop_at:
+            raise _Interrupt
+
+    return Hooks(score=lambda: DevScore(next(scores), None), on_step=on_step, on_point=lambda _point: None)
+
+
+def _decoder(version: Path, examples: list[Example], folder: Path) -> DecoderMethod:
+    cache = EncoderCache(folder, CTranslate2Whisper(version / "ctranslate2"), num_workers=1)
+    cache.fill([example.utterance for example in examples], lambda: None)
+    return DecoderMethod(load_whisper(version), cache)
+
+
+def _run(
+    version: Path,
+    examples: list[Example],
+    tokenizer: WhisperTokenizer,
+    folder: Path,
+    stops: tuple[int, ...] = (),
+) -> TrainingResult:
+    """Train with dev scores 0.9, 0.5, 0.3, 0.4, interrupted after the steps ``stops`` and started anew each time."""
+    scores = {0: 0.9, 3: 0.5, 6: 0.3, 9: 0.4}
+    for stop in (*stops, -1):
+        store = CheckpointStore(folder / "checkpoints")
+        newest = store.newest()
+        done = newest.step if newest else -1
+        remaining = iter([score for step, score in scores.items() if step > done])
+        loop = _loop(_decoder(version, examples, folder / "encoded"), examples, tokenizer)
+        try:
+            return loop.run(store, _hooks(remaining, stop))
+        except _Interrupt:
+            continue
+    raise AssertionError("unreachable: the last run is not stopped")
+
+
+def test_the_best_dev_score_is_kept_not_the_last(
+    version: Path, examples: list[Example], tokenizer: WhisperTokenizer, tmp_path: Path
+) -> None:
+    result = _run(version, examples, tokenizer, tmp_path)
+    assert result.best_step == 6
+    assert [point.dev_wer for point in result.curve] == [0.9, 0.5, 0.3, 0.4]
+    assert result.curve[-1].loss < result.curve[1].loss
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "step-0000006",
+        "step-0000009",
+    ]
+
+
+@pytest.mark.parametrize("stops", [(1,), (4, 5), (3, 8, 9)])
+def test_an_interrupted_run_ends_exactly_as_an_undisturbed_one(
+    version: Path,
+    examples: list[Example],
+    tokenizer: WhisperTokenizer,
+    tmp_path: Path,
+    stops: tuple[int, ...],
+) -> None:
+    undisturbed = _run(version, examples, tokenizer, tmp_path / "a")
+    interrupted = _run(version, examples, tokenizer, tmp_path / "b", stops)
+    assert undisturbed.weights is not None and interrupted.weights is not None
+    for name, value in undisturbed.weights.items():
+        assert torch.equal(value, interrupted.weights[name]), name
+    assert undisturbed.curve[-1].loss == pytest.approx(interrupted.curve[-1].loss)
+
+
+def test_training_stops_when_dev_does_not_improve(
+    version: Path, examples: list[Example], tokenizer: WhisperTokenizer, tmp_path: Path
+) -> None:
+    options = TrainingOptions(
+        learning_rate=2e-4, epochs=50, batch_size=2, evaluations_per_epoch=1, patience=2
+    )
+    method = _decoder(version, examples, tmp_path)
+    loop = TrainingLoop(
+        method,
+        examples,
+        prompt=tokenizer.prompt(None),
+        end_of_text=tokenizer.end_of_text,
+        options=options,
+        seed=5,
+    )
+    result = loop.run(CheckpointStore(tmp_path / "c"), _hooks(iter([0.1, 0.2, 0.3])))
+    assert (result.best_step, result.weights, len(result.curve)) == (0, None, 3)  # the base was best: keep it
+
+
+def test_each_method_learns_its_weights_and_no_others(
+    version: Path, examples: list[Example], tokenizer: WhisperTokenizer, tmp_path: Path
+) -> None:
+    for method in (_decoder(version, examples, tmp_path), FullMethod(load_whisper(version))):
+        before = {name: value.detach().clone() for name, value in method.model.state_dict().items()}
+        scores = iter([0.9, 0.8, 0.7, 0.6])
+        _loop(method, examples, tokenizer).run(CheckpointStore(tmp_path / method.name), _hooks(scores))
+        changed = {
+            name for name, value in method.model.state_dict().items() if not torch.equal(value, before[name])
+        }
+        encoder = {name for name in changed if ".encoder." in name}
+        assert any(".decoder.layers." in name for name in changed)
+        assert bool(encoder) == (method.name == "full")
+        assert not any("embed_positions" in name for name in changed)
+
+
+def test_cached_outputs_give_the_loss_of_the_encoder_itself(
+    version: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    cached = _decoder(version, examples, tmp_path).encode(examples[:2])
+    with torch.inference_mode():
+        direct = FullMethod(load_whisper(version)).encode(examples[:2])
+    assert cached.shape == direct.shape == (2, 1500, 64)
+    assert (
+        torch.nn.functional.cosine_similarity(cached.flatten(), direct.flatten(), dim=0) > 0.99
+    )  # int8 and float16
+
+
+def test_a_torn_checkpoint_is_not_seen(tmp_path: Path) -> None:
+    weights = {"w": torch.nn.Parameter(torch.ones(2))}
+    store = CheckpointStore(tmp_path)
+    store.save(Position(step=1), weights, torch.optim.AdamW(weights.values()))
+    (tmp_path / ".step-0000002-half").mkdir()
+    newest = store.newest()
+    assert newest is not None and newest.step == 1
+
+
+def test_the_rate_rises_then_falls_to_nothing() -> None:
+    factors = [learning_rate_factor(step, 100, 0.1) for step in range(101)]
+    peak = factors.index(max(factors))
+    assert 9 <= peak <= 10
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    assert factors[-1] == 0
+
+
+@pytest.mark.parametrize(("width", "rate"), [(384, 3.75e-5), (512, 2.5e-5), (700, 1.25e-5), (4000, 5e-6)])
+def test_wider_models_learn_more_slowly(width: int, rate: float) -> None:
+    assert default_learning_rate(width) == rate

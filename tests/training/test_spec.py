@@ -1,0 +1,69 @@
+"""A job's description: what is wrong in it is named with the value, the limit and the known keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asr.errors import OptionError
+from training.spec import AdaptationSpec, TrainingOptions, read_option_groups
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("one\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"text": None}, "give --text, --terms or --train"),
+        ({"name": "../x"}, "--name"),
+        ({"alias": "a b"}, "--alias"),
+        ({"method": "sorcery"}, "choose auto, decoder, full"),
+        ({"method": "lora"}, "not in this release"),
+        ({"base": "tiny"}, "bundled:NAME"),
+        ({"dev": Path("nowhere.jsonl")}, "--dev nowhere.jsonl does not exist"),
+    ],
+)
+def test_a_bad_spec_is_refused(text: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        AdaptationSpec(**({"base": "bundled:tiny.en", "name": "x", "text": text} | change))
+
+
+@pytest.mark.parametrize("rate", [3e-3, -1e-5])
+def test_a_learning_rate_that_breaks_models_is_refused(rate: float) -> None:
+    with pytest.raises(OptionError, match="0.0002"):
+        TrainingOptions(learning_rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[training]\nepoch = 3\n", "unknown key epoch; known: learning_rate, epochs"),
+        ("[trainnig]\n", "unknown key trainnig; known: training, split, gate"),
+        ("training = 3\n", r"write \[training\]"),
+        ("[training\n", "cannot be read as TOML"),
+        ("[training]\nepochs = 0\n", "training.epochs is 0; give 1 or more"),
+        ("[training]\nepochs = 'three'\n", "training"),
+        ("[gate]\nmin_prob_better = 2\n", "give 0.5 to 0.999"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "job.toml"
+    path.write_text(content)
+    with pytest.raises(OptionError, match=message):
+        read_option_groups(path)
+
+
+def test_equal_jobs_have_equal_digests_and_others_do_not(text: Path) -> None:
+    def digest(**changes: Any) -> str:
+        return AdaptationSpec(base="bundled:tiny.en", name="x", text=text, **changes).digest("sha")
+
+    assert digest() == digest()
+    assert digest() != digest(seed=1)
+    assert digest() != digest(training=TrainingOptions(epochs=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -131,14 +132,26 @@ class Application:
     def _bind(self) -> str:
         host, _, port = self._config.address.rpartition(":")
         try:
+            if port.isdigit():
+                _check_free(host.strip("[]"), int(port))
             bound_port = self._server.add_insecure_port(self._config.address)
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "in use, or not an address"
             raise UnavailableError(
-                f"cannot listen on {self._config.address}: the port is in use or the address is not this "
-                "machine's; stop the other server or give another --address",
+                f"cannot listen on {self._config.address}: {reason}; stop the other server or give another "
+                "--address, HOST:PORT",
                 reason="PORT_IN_USE",
             ) from error
-        return f"{host}:{bound_port}" if port else self._config.address
+        return f"{host}:{bound_port}" if port.isdigit() else self._config.address
+
+
+def _check_free(host: str, port: int) -> None:
+    """Bind and let go: gRPC would say the same with log lines of its own."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
 
 
 def usable_cores() -> int:

@@ -49,19 +49,26 @@ class Catalog:
         found = self._find(selector)
         if found.kind not in _REGISTERED:
             return str(found)
+        registry = self._open_registry()
         try:
-            return str(self._open_registry().resolve_alias(found))
+            return str(registry.resolve_alias(found))
         except ModelNotFoundError as error:
-            raise ModelNotFoundError(f"{error}; {self.started_with()}") from error
+            names = [model.name for model in registry.list_models()]
+            if found.name in names:
+                raise
+            raise ModelNotFoundError(self.unknown(selector, names)) from error
 
     def unregistered(self) -> list[tuple[str, str, str]]:
         """Name, version and reference of the models that were given at the start and are in no registry."""
         fixed = [reference for reference in self.served if reference.kind not in _REGISTERED]
         return [(short_name(one), _FIXED_VERSIONS[one.kind], str(one)) for one in fixed]
 
-    def started_with(self) -> str:
-        """For messages: the names that the server was started with."""
-        return f"this server was started with {', '.join(short_name(reference) for reference in self.served)}"
+    def unknown(self, selector: str, registered: Sequence[str] = ()) -> str:
+        """The message for a selector that names nothing: near names, or else what there is."""
+        names = [*(short_name(reference) for reference in self.served), *registered]
+        near = difflib.get_close_matches(selector, names, n=3) or names[:5]
+        forms = "name it by name, name@alias, name@version or models:/NAME/VERSION"
+        return f"no model {selector[:200]!r}; there is {', '.join(near)}; {forms}"
 
     def _find(self, selector: str) -> ModelReference:
         if not selector:
@@ -84,16 +91,9 @@ class Catalog:
         name, _, version = body.partition(separator)
         version = version or DEFAULT_ALIAS
         if not (is_valid_name(name) and is_valid_name(version)):
-            raise ModelNotFoundError(self._unknown(selector))
+            raise ModelNotFoundError(self.unknown(selector))
         kind = ReferenceKind.VERSION if version.isdigit() else ReferenceKind.ALIAS
         return ModelReference(kind=kind, name=name, version=version)
-
-    def _unknown(self, selector: str) -> str:
-        names = [short_name(reference) for reference in self.served]
-        near = difflib.get_close_matches(selector, names, n=3)
-        hint = f"near it is {', '.join(near)}; " if near else ""
-        forms = "name it by name, name@alias, name@version or models:/NAME/VERSION"
-        return f"no model {selector[:200]!r}; {hint}{self.started_with()}; {forms}"
 
 
 def short_name(reference: ModelReference) -> str:

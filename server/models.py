@@ -93,11 +93,11 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
         fixed = [model for model in self._unregistered(loaded) if model.name == name]
         if fixed:
             return fixed[0]
-        try:
-            summary = await asyncio.to_thread(lambda: self._open_registry().get_model(name))
-        except ModelNotFoundError as error:
-            raise ModelNotFoundError(f"{error}; {self._catalog.started_with()}") from error
-        return convert.model_message(summary, loaded)
+        summaries = await asyncio.to_thread(lambda: self._open_registry().list_models())
+        for summary in summaries:
+            if summary.name == name:
+                return convert.model_message(summary, loaded)
+        raise ModelNotFoundError(self._catalog.unknown(name, [summary.name for summary in summaries]))
 
     def _unregistered(self, loaded: frozenset[str]) -> list[models_pb2.Model]:
         return [

@@ -46,6 +46,7 @@ _RAW_SUFFIXES = {
     ".alaw": RawFormat(encoding=Encoding.ALAW),
     ".al": RawFormat(encoding=Encoding.ALAW),
 }
+_SUBTYPE_ENCODINGS = {"ULAW": Encoding.MULAW, "ALAW": Encoding.ALAW}
 _WRITABLE = {
     ".wav": ("WAV", "PCM_16"),
     ".flac": ("FLAC", "PCM_16"),
@@ -80,6 +81,32 @@ def read_channels(
     """Read a recording as (T, C) at 16 kHz; arguments and errors as for ``read_audio``."""
     channels, rate_hz = _read_path(Path(path), offset_s, duration_s, raw)
     return np.stack([_at_16_khz(column, rate_hz, str(path)) for column in channels.T], axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeAudio:
+    """A recording at its own rate: (T,) samples, channels averaged, and how the file writes them."""
+
+    samples: NDArray[np.float32]
+    sample_rate_hz: int
+    encoding: Encoding
+
+
+def read_native(path: Path, raw: RawFormat | None = None) -> NativeAudio:
+    """Read a recording without resampling it; ``encoding`` is linear16 for whatever has no telephone's.
+
+    Raises:
+        AudioError: as for ``read_audio``.
+    """
+    raw = raw or _RAW_SUFFIXES.get(path.suffix.lower())
+    channels, rate_hz = _read_path(path, 0.0, None, raw)
+    if raw is not None:
+        encoding = raw.encoding
+    else:
+        with _opened(path) as stream, _container(stream, str(path)) as sound:
+            encoding = _SUBTYPE_ENCODINGS.get(sound.subtype, Encoding.LINEAR16)
+    samples = channels.mean(axis=1, dtype=np.float32)
+    return NativeAudio(samples=samples, sample_rate_hz=rate_hz, encoding=encoding)
 
 
 def read_audio_bytes(payload: bytes, name: str) -> NDArray[np.float32]:

@@ -5,6 +5,9 @@ Law: any chunking of the bytes, inside samples too, gives the same finals.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from asr.audio.pcm import PcmDecoder
 from asr.audio.resample import StreamResampler
 from asr.audio.vad import VoiceActivityDetector
@@ -26,7 +29,7 @@ class PcmSession:
 
     def push(self, payload: bytes) -> list[Event]:
         """Take bytes, any number of them."""
-        return self.session.push(self._resampler.push(self._decoder.push(payload)))
+        return self._push(self._resampler.push(self._decoder.push(payload)))
 
     def finalize(self) -> list[Event]:
         """Make all audio so far final; the last milliseconds may still be in the resampler's filter."""
@@ -39,4 +42,8 @@ class PcmSession:
             AudioError: they ended inside a sample.
         """
         self._decoder.flush()
-        return self.session.push(self._resampler.flush()) + self.session.flush()
+        return self._push(self._resampler.flush()) + self.session.flush()
+
+    def _push(self, samples: NDArray[np.float32]) -> list[Event]:
+        # The filter overshoots at full scale; audio files are clipped as well (asr.audio.files).
+        return self.session.push(np.clip(samples, -1.0, 1.0))

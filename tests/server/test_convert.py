@@ -1,0 +1,161 @@
+"""The door: what the wire says becomes plain values, and each bad field is blamed by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.audio.pcm import Encoding
+from asr.client import wire
+from asr.errors import OptionError, ProtocolError
+from asr.results import Hypothesis, Word
+from asr.streaming import FinalReason, SpeechEnded, SpeechStarted
+from asr.streaming.messages import (
+    Finalize,
+    Goodbye,
+    Limits,
+    Marker,
+    MarkerReached,
+    ModelIdentity,
+    Progress,
+    Ready,
+    RecognitionResult,
+    StreamConfig,
+    StreamEvent,
+    StreamUpdate,
+)
+from asr.v1 import speech_pb2
+from server import convert
+
+MODEL = ModelIdentity(name="a", version="3", reference="models:/a/3", sha256="00ff")
+RESULT = RecognitionResult(
+    utterance_id=4,
+    is_final=True,
+    stability=1.0,
+    start_s=1.25,
+    end_s=2.5,
+    alternatives=(
+        Hypothesis(
+            text="hi", words=(Word(text="hi", start_s=1.5, end_s=2.0, confidence=0.5),), confidence=0.25
+        ),
+    ),
+    final_reason=FinalReason.CLIENT,
+)
+EVENTS: list[StreamEvent | None] = [
+    Ready(model=MODEL, limits=Limits(max_streams=7), ignored_fields=("config.99",)),
+    RESULT,
+    SpeechStarted(time_s=0.5, utterance_id=2),
+    SpeechEnded(time_s=0.75, utterance_id=2),
+    MarkerReached(id=-5),
+    Goodbye(reason="IDLE", time_left_s=30.0),
+    None,
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_what_the_server_sends_the_client_gets(event: StreamEvent | None) -> None:
+    progress = Progress(received_s=3.5, processed_s=2.25, skipped_silence_s=1.0)
+    update = StreamUpdate(event=event, progress=progress)
+    message = convert.stream_response(update)
+    parsed = speech_pb2.StreamingRecognizeResponse.FromString(message.SerializeToString())
+    assert wire.stream_update(parsed) == update
+    assert parsed.progress.lag.ToSeconds() == 1
+
+
+configs = st.builds(
+    StreamConfig,
+    model=st.text(max_size=10),
+    encoding=st.sampled_from(Encoding),
+    sample_rate_hz=st.integers(8000, 48_000),
+    language=st.sampled_from(["", "en", "en-US"]),
+    word_times=st.booleans(),
+    max_alternatives=st.integers(1, 10),
+    interim_results=st.booleans(),
+    interim_interval_s=st.none() | st.sampled_from([0.1, 0.25, 3.0]),
+    end_silence_s=st.none() | st.sampled_from([0.3, 0.8]),
+    max_utterance_s=st.none() | st.sampled_from([1.0, 28.0]),
+    start_offset_s=st.sampled_from([0.0, 12.5]),
+)
+
+
+@given(configs)
+def test_what_a_client_asks_for_the_server_reads(config: StreamConfig) -> None:
+    assert convert.stream_config(wire.config_message(config)) == config
+
+
+@given(st.floats(0, 1e6))
+def test_a_duration_is_exact_to_the_nanosecond(seconds: float) -> None:
+    update = StreamUpdate(event=Goodbye(reason="IDLE", time_left_s=seconds), progress=Progress())
+    event = wire.stream_update(convert.stream_response(update)).event
+    assert isinstance(event, Goodbye)
+    assert abs(event.time_left_s - seconds) <= 1e-9 * max(1.0, seconds)
+
+
+def _config(change: Callable[[speech_pb2.RecognitionConfig], object]) -> speech_pb2.RecognitionConfig:
+    config = wire.config_message(StreamConfig())
+    change(config)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "message"),
+    [
+        (lambda c: setattr(c.audio, "encoding", 0), "config.audio.encoding", "send one of AUDIO_ENCODING_LINEAR16"),
+        (lambda c: setattr(c.audio, "encoding", 5), "config.audio.encoding", "AUDIO_ENCODING_FLAC is not served"),
+        (lambda c: setattr(c.audio, "encoding", 77), "config.audio.encoding", "77 is not served"),
+        (lambda c: setattr(c.audio, "sample_rate_hz", 0), "config.audio.sample_rate_hz", "no sample rate"),
+        (lambda c: setattr(c.audio, "sample_rate_hz", 96_000), "config.audio.sample_rate_hz", "96000 Hz"),
+        (lambda c: setattr(c.audio, "channel_count", 2), "config.audio.channel_count", "2 channels"),
+        (lambda c: setattr(c.audio, "separate_channels", True), "config.audio.separate_channels", "not served"),
+        (lambda c: setattr(c, "max_alternatives", 11), "config.max_alternatives", "11"),
+        (lambda c: c.endpointing.end_silence.CopyFrom(Duration()), "config.endpointing.end_silence", "outside 0.1 to 10"),
+        (lambda c: c.endpointing.max_utterance.CopyFrom(Duration(seconds=29)), "config.endpointing.max_utterance", "29"),
+        (lambda c: c.interim_interval.CopyFrom(Duration(nanos=1)), "config.interim_interval", "outside 0.1"),
+        (lambda c: c.start_offset.CopyFrom(Duration(seconds=-1)), "config.start_offset", "is -1"),
+    ],
+)  # fmt: skip
+def test_a_bad_field_is_blamed_by_its_path(
+    change: Callable[[speech_pb2.RecognitionConfig], object], field: str, message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        convert.stream_config(_config(change))
+    assert caught.value.field == field
+    assert message in str(caught.value)
+
+
+def test_fields_that_will_not_be_used_are_named() -> None:
+    config = wire.config_message(StreamConfig(interim_results=True, interim_interval_s=1.0))
+    assert convert.ignored_fields(config, is_streaming=True) == ()
+    expected = ("config.interim_results", "config.interim_interval")
+    assert convert.ignored_fields(config, is_streaming=False) == expected
+
+
+def test_fields_of_a_newer_client_are_named_by_number() -> None:
+    # Field 999 (varint 1) appended at the top, and inside audio (field 2).
+    unknown = b"\xb8\x3e\x01"
+    audio = speech_pb2.AudioConfig(sample_rate_hz=8000).SerializeToString() + unknown
+    payload = b"\x12" + bytes([len(audio)]) + audio + unknown
+    config = speech_pb2.RecognitionConfig.FromString(payload)
+    assert convert.ignored_fields(config, is_streaming=True) == ("config.999", "config.audio.999")
+
+
+def test_messages_after_the_first() -> None:
+    limits = Limits(max_message_bytes=10)
+    assert convert.stream_input(wire.input_request(b"1234567890", Encoding.LINEAR16), limits) == b"1234567890"
+    assert convert.stream_input(wire.input_request(Finalize(), Encoding.LINEAR16), limits) == Finalize()
+    assert convert.stream_input(wire.input_request(Marker(9), Encoding.LINEAR16), limits) == Marker(9)
+    with pytest.raises(ProtocolError, match="11 bytes; at most 10"):
+        convert.stream_input(wire.input_request(b"12345678901", Encoding.LINEAR16), limits)
+    with pytest.raises(ProtocolError, match="second config"):
+        convert.stream_input(wire.config_request(StreamConfig()), limits)
+    with pytest.raises(ProtocolError, match="without audio"):
+        convert.stream_input(speech_pb2.StreamingRecognizeRequest(), limits)
+
+
+def test_the_first_message_must_hold_the_config() -> None:
+    with pytest.raises(ProtocolError, match="the first message holds audio"):
+        convert.first_config(wire.input_request(b"12", Encoding.LINEAR16))

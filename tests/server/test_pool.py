@@ -1,0 +1,87 @@
+"""Laws of the model pool: one load for all who ask, leased models stay, the longest unused one goes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from asr.errors import LimitError, ModelError
+from server.pool import ModelPool
+
+
+class Loader:
+    """Loads a model that is its own reference; counts, waits and fails as told."""
+
+    def __init__(self) -> None:
+        self.loads: list[str] = []
+        self.failing: set[str] = set()
+        self.proceed = threading.Event()
+        self.proceed.set()
+
+    def __call__(self, reference: str) -> str:
+        self.loads.append(reference)
+        assert self.proceed.wait(10)
+        if reference in self.failing:
+            raise ModelError(f"{reference} is broken")
+        return reference.upper()
+
+
+async def _use(pool: ModelPool[str], *references: str) -> None:
+    for reference in references:
+        async with pool.lease(reference) as model:
+            assert model == reference.upper()
+
+
+async def test_many_who_ask_share_one_load() -> None:
+    loader = Loader()
+    pool = ModelPool(loader, max_models=2)
+    await asyncio.gather(*(_use(pool, "a") for _ in range(20)))
+    assert loader.loads == ["a"]
+    assert pool.num_leases("a") == 0
+
+
+async def test_a_caller_that_gives_up_takes_the_load_from_nobody() -> None:
+    loader = Loader()
+    loader.proceed.clear()
+    pool = ModelPool(loader, max_models=2)
+    impatient, patient = (asyncio.create_task(_use(pool, "a")) for _ in range(2))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    loader.proceed.set()
+    await patient
+    assert impatient.cancelled()
+    assert (loader.loads, pool.num_leases("a")) == (["a"], 0)
+
+
+async def test_a_failed_load_tells_all_and_is_tried_anew() -> None:
+    loader = Loader()
+    loader.failing.add("a")
+    pool = ModelPool(loader, max_models=1)
+    outcomes = await asyncio.gather(_use(pool, "a"), _use(pool, "a"), return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["a is broken"] * 2
+    loader.failing.clear()
+    await _use(pool, "a")
+    assert loader.loads == ["a", "a"]
+
+
+async def test_the_longest_unused_model_makes_room() -> None:
+    loader = Loader()
+    pool = ModelPool(loader, max_models=2)
+    await _use(pool, "a", "b", "a", "c")
+    assert pool.loaded == {"a", "c"}
+    await _use(pool, "a")
+    assert loader.loads == ["a", "b", "c"]
+
+
+async def test_a_leased_model_is_never_evicted() -> None:
+    pool = ModelPool(Loader(), max_models=2)
+    async with pool.lease("a"), pool.lease("b"):
+        with pytest.raises(LimitError, match="2 models are in use") as caught:
+            await _use(pool, "c")
+        assert caught.value.reason == "MODEL_SLOTS"
+    await _use(pool, "c")
+    assert pool.loaded == {"a", "c"}  # b was let go of before a
+    await pool.close()
+    assert pool.loaded == frozenset()

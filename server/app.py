@@ -90,6 +90,11 @@ class Application:
         return self._admission.num_active
 
     @property
+    def num_waiting_decodes(self) -> int:
+        """Decodings that wait for a worker."""
+        return self._decodes.num_waiting
+
+    @property
     def pool(self) -> ModelPool[Recognizer]:
         """The models in memory."""
         return self._pool
@@ -101,16 +106,13 @@ class Application:
             UnavailableError: the port is in use.
             LexituneError: a model cannot be loaded.
         """
-        address = self._bind()
-        speech_pb2_grpc.add_SpeechServicer_to_server(self._speech, self._server)  # type: ignore[no-untyped-call]
-        models_pb2_grpc.add_ModelsServicer_to_server(self._models, self._server)  # type: ignore[no-untyped-call]
-        reflection.enable_server_reflection((*SERVICE_NAMES, reflection.SERVICE_NAME), self._server)
-        await self._health.loading()
-        await self._server.start()
-        for reference in self._catalog.served:
-            immutable = await asyncio.to_thread(self._catalog.resolve, str(reference))
-            async with self._pool.lease(immutable):
-                pass
+        try:
+            address = self._bind()
+            await self._listen()
+            await self._load_models()
+        except BaseException:
+            await self.stop()
+            raise
         self._admission.state = ServingState.SERVING
         await self._health.serving()
         return address
@@ -128,6 +130,20 @@ class Application:
         await asyncio.to_thread(self._decodes.close)
         self._front.shutdown(cancel_futures=True)
         await self._pool.close()
+
+    async def _listen(self) -> None:
+        """Answer from now on, if only that the models are loading."""
+        speech_pb2_grpc.add_SpeechServicer_to_server(self._speech, self._server)  # type: ignore[no-untyped-call]
+        models_pb2_grpc.add_ModelsServicer_to_server(self._models, self._server)  # type: ignore[no-untyped-call]
+        reflection.enable_server_reflection((*SERVICE_NAMES, reflection.SERVICE_NAME), self._server)
+        await self._health.loading()
+        await self._server.start()
+
+    async def _load_models(self) -> None:
+        for reference in self._catalog.served:
+            immutable = await asyncio.to_thread(self._catalog.resolve, str(reference))
+            async with self._pool.lease(immutable):
+                pass
 
     def _bind(self) -> str:
         host, _, port = self._config.address.rpartition(":")
@@ -193,27 +209,33 @@ async def serve(
     first = asyncio.create_task(signals.get())
     starting = asyncio.create_task(application.start())
     await asyncio.wait({first, starting}, return_when=asyncio.FIRST_COMPLETED)
-    if not first.done():
-        try:
-            address = await starting
-        except BaseException:
-            first.cancel()
-            await application.stop()
-            raise
-        if on_ready is not None:
-            on_ready(address)
+    if not starting.done():  # interrupted while the models load
+        starting.cancel()
+        await asyncio.wait({starting})
+        return first.result()
+    try:
+        address = starting.result()
+    except BaseException:
+        first.cancel()
+        raise
+    if on_ready is not None:
+        on_ready(address)
     received = await first
-    starting.cancel()
+    await _drain(application, signals)
+    return received
+
+
+async def _drain(application: Application, signals: asyncio.Queue[signal.Signals]) -> None:
+    """Drain, until another signal asks for a stop at once."""
     draining = asyncio.create_task(application.drain())
     second = asyncio.create_task(signals.get())
     await asyncio.wait({draining, second}, return_when=asyncio.FIRST_COMPLETED)
-    if draining.done():
-        second.cancel()
-        await draining
-    else:
+    if second.done():
         draining.cancel()
         await application.stop()
-    return received
+    else:
+        second.cancel()
+        await draining
 
 
 def _stop_signals() -> asyncio.Queue[signal.Signals]:

@@ -48,18 +48,14 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        app()  # ends the process: usage errors with 2, an interrupt with 130, typer.Exit with its code
     except LexituneError as error:
         message(f"error: {error}")
         sys.exit(EXIT_USAGE)
-    except (KeyboardInterrupt, typer.Abort):
-        message("interrupted; run the same command again to go on")
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_USAGE)
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:
+            message("interrupted; run the same command again to go on")
+        raise
 
 
 if __name__ == "__main__":

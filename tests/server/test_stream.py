@@ -1,0 +1,199 @@
+"""Laws of one stream's work, with a decoder that says how long its segment is: order, back-pressure, ends, faults."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from asr.audio.pcm import Encoding, encode_pcm
+from asr.errors import AudioError, ExpiredError
+from asr.models.base import DecodingOptions
+from asr.results import Hypothesis
+from asr.streaming.messages import RecognitionResult, StreamConfig, StreamInput, StreamUpdate
+from server.errors import first_leaf
+from server.scheduling import DecodeQueue
+from server.stream import MAX_PENDING_FINALS, Decoded, RecognitionStream, StreamServices
+
+CHUNK_BYTES = 3200
+
+
+class LengthDecoder:
+    """Says the number of samples; waits and fails as told."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.fault: Exception | None = None
+        self.num_running = 0
+        self.options: list[DecodingOptions] = []
+
+    def decode(self, segments: Sequence[NDArray[np.float32]], options: DecodingOptions) -> Decoded:
+        self.options.append(options)
+        self.num_running += 1
+        assert self.go_on.wait(10)
+        self.num_running -= 1
+        if self.fault is not None:
+            raise self.fault
+        return [[Hypothesis(text=str(segment.size))] for segment in segments]
+
+
+@pytest.fixture
+def services() -> Iterator[StreamServices]:
+    decodes: DecodeQueue[Decoded] = DecodeQueue(num_workers=3, max_waiting=100)
+    with ThreadPoolExecutor(1) as front:
+        yield StreamServices(decodes=decodes, front=front, beam_size=5, max_queued_s=1.0)
+    decodes.close()
+
+
+@pytest.fixture(scope="module")
+def payload(spoken: dict[str, Any]) -> bytes:
+    """Six utterances with 1 s between, linear16 at 16 kHz."""
+    pause = np.zeros(16_000, np.float32)
+    parts = [part for samples in [*spoken.values()] * 2 for part in (samples, pause)]
+    return encode_pcm(np.concatenate(parts), Encoding.LINEAR16)
+
+
+class Source:
+    """Messages in chunks; counts what was taken, and stays open at the end if told."""
+
+    def __init__(self, payload: bytes, *, stays_open: bool = False) -> None:
+        self._payload = payload
+        self._stays_open = stays_open
+        self.taken_bytes = 0
+
+    async def __aiter__(self) -> AsyncIterator[StreamInput]:
+        for start in range(0, len(self._payload), CHUNK_BYTES):
+            chunk = self._payload[start : start + CHUNK_BYTES]
+            self.taken_bytes += len(chunk)
+            yield chunk
+        if self._stays_open:
+            await asyncio.Event().wait()
+
+
+class Collector:
+    def __init__(self) -> None:
+        self.updates: list[StreamUpdate] = []
+
+    async def send(self, update: StreamUpdate) -> None:
+        self.updates.append(update)
+
+    @property
+    def results(self) -> list[RecognitionResult]:
+        return [one.event for one in self.updates if isinstance(one.event, RecognitionResult)]
+
+
+async def _until(condition: Any) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # a condition of threads, which have no event for it
+            await asyncio.sleep(0.002)
+
+
+async def test_finals_come_in_order_from_many_workers(services: StreamServices, payload: bytes) -> None:
+    collector, config = Collector(), StreamConfig(interim_results=True, interim_interval_s=0.3)
+    stream = RecognitionStream(config, LengthDecoder(), services, collector.send)
+    await stream.run(aiter(Source(payload)))
+    ids = [result.utterance_id for result in collector.results]
+    assert ids == sorted(ids)
+    finals = [result for result in collector.results if result.is_final]
+    assert [final.utterance_id for final in finals] == [1, 2, 3, 4, 5, 6]
+    assert all(int(final.text) == round((final.end_s - final.start_s) * 16_000) for final in finals)
+    last_final = 0
+    for result in collector.results:  # no interim after its final
+        assert result.utterance_id > last_final
+        last_final = result.utterance_id if result.is_final else last_final
+    assert stream.progress.lag_s == 0
+
+
+async def test_a_slow_engine_stops_the_reader_and_drops_nothing(
+    services: StreamServices, payload: bytes
+) -> None:
+    decoder, collector, source = LengthDecoder(), Collector(), Source(payload)
+    decoder.go_on.clear()
+    stream = RecognitionStream(StreamConfig(), decoder, services, collector.send)
+    running = asyncio.create_task(stream.run(aiter(source)))
+    await _until(lambda: decoder.num_running == MAX_PENDING_FINALS)
+    taken = -1
+    while taken != source.taken_bytes:  # until the reader stands still
+        taken = source.taken_bytes
+        await asyncio.sleep(0.05)
+    assert taken < len(payload)
+    assert stream.progress.lag_s > 0
+    decoder.go_on.set()
+    await running
+    assert source.taken_bytes == len(payload)
+    assert len(collector.results) == 6
+
+
+async def test_interims_are_greedy_and_one_at_a_time(services: StreamServices, payload: bytes) -> None:
+    decoder, collector = LengthDecoder(), Collector()
+    decoder.go_on.clear()
+    config = StreamConfig(interim_results=True, interim_interval_s=0.1, max_alternatives=7)
+    stream = RecognitionStream(config, decoder, services, collector.send)
+    running = asyncio.create_task(stream.run(aiter(Source(payload[: 2 * 16_000 * 2], stays_open=True))))
+    await _until(lambda: stream.progress.processed_s >= 1.9)
+    assert decoder.num_running == 1
+    decoder.go_on.set()
+    stream.end(ExpiredError("enough", reason="IDLE"))
+    with pytest.raises(ExpiredError):
+        await running
+    assert [options.beam_size for options in decoder.options] == [1, 7]
+    assert not decoder.options[0].word_times
+
+
+async def test_ending_a_stream_makes_final_what_is_open(services: StreamServices, payload: bytes) -> None:
+    collector, source = Collector(), Source(payload[: 2 * 16_000 * 2], stays_open=True)
+    stream = RecognitionStream(StreamConfig(), LengthDecoder(), services, collector.send)
+    running = asyncio.create_task(stream.run(aiter(source)))
+    await _until(lambda: stream.received_s >= 2.0)
+    stream.end(ExpiredError("enough", reason="IDLE"))
+    with pytest.raises(ExpiredError, match="enough"):
+        await running
+    (final,) = collector.results
+    assert final.is_final
+    assert final.end_s == pytest.approx(2.0)
+
+
+async def test_a_fault_of_the_engine_ends_the_stream_and_frees_the_queue(
+    services: StreamServices, payload: bytes
+) -> None:
+    decoder = LengthDecoder()
+    decoder.fault = RuntimeError("engine on fire")
+    stream = RecognitionStream(StreamConfig(), decoder, services, Collector().send)
+    with pytest.raises(ExceptionGroup) as caught:
+        await stream.run(aiter(Source(payload)))
+    assert first_leaf(caught.value) is decoder.fault
+    await _until(lambda: services.decodes.num_waiting == 0)
+
+
+async def test_a_cancelled_stream_takes_back_its_decodes(services: StreamServices, payload: bytes) -> None:
+    decoder = LengthDecoder()
+    decoder.go_on.clear()
+    streams = [
+        asyncio.create_task(
+            RecognitionStream(StreamConfig(), decoder, services, Collector().send).run(aiter(Source(payload)))
+        )
+        for _ in range(3)
+    ]
+    await _until(lambda: services.decodes.num_waiting == 3 * MAX_PENDING_FINALS - 3)
+    for stream in streams:
+        stream.cancel()
+    await asyncio.gather(*streams, return_exceptions=True)
+    assert all(stream.cancelled() for stream in streams)
+    assert services.decodes.num_waiting == 0
+    decoder.go_on.set()
+    await _until(lambda: decoder.num_running == 0)
+    assert len(decoder.options) == 3
+
+
+async def test_half_a_sample_at_the_end_is_an_error(services: StreamServices) -> None:
+    stream = RecognitionStream(StreamConfig(), LengthDecoder(), services, Collector().send)
+    with pytest.raises(ExceptionGroup) as caught:
+        await stream.run(aiter(Source(b"123")))
+    assert isinstance(first_leaf(caught.value), AudioError)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-KEPT_GAIN = 0.98  # a smaller mix is taken if it keeps this share of the largest gain
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MixScore:
@@ -38,7 +36,7 @@ def interpolate(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], mix: fl
 
 
 def choose_mix(scores: Sequence[MixScore], *, budget_wer: float) -> MixScore:
-    """The smallest mix that keeps nearly the largest domain gain among those within the general budget.
+    """The mix with the largest domain gain among those within the general budget; ties go to better general speech.
 
     Args:
         scores: one of them for mix 0.
@@ -52,8 +50,4 @@ def choose_mix(scores: Sequence[MixScore], *, budget_wer: float) -> MixScore:
     ]
     if not allowed:
         return base
-    largest_gain = max(base.domain_error - score.domain_error for score in allowed)
-    enough = [
-        score for score in allowed if base.domain_error - score.domain_error >= KEPT_GAIN * largest_gain
-    ]
-    return min(enough, key=lambda score: score.mix)
+    return min(allowed, key=lambda score: (score.domain_error, score.general_wer, score.mix))

@@ -107,6 +107,7 @@ class TrainingLoop:
             loss = self._advance(position, target, hooks)
             self._evaluate(position, loss, hooks)
             store.save(position, self._weights, self._optimizer)
+            hooks.on_point(position.curve[-1])  # after the save: what is announced is kept
         best = position.best_step
         weights = store.weights(best) if best else None
         return TrainingResult(best_step=best, weights=weights, curve=tuple(position.curve))
@@ -116,8 +117,8 @@ class TrainingLoop:
         score = hooks.score()
         point = CurvePoint(step=0, epoch=0.0, loss=0.0, dev_wer=score.wer, dev_term_f1=score.term_f1)
         position.curve.append(point)
-        hooks.on_point(point)
         store.save(position, self._weights, self._optimizer)
+        hooks.on_point(point)
         return position
 
     def _advance(self, position: Position, target: int, hooks: Hooks) -> float:
@@ -166,7 +167,6 @@ class TrainingLoop:
             dev_term_f1=score.term_f1,
         )
         position.curve.append(point)
-        hooks.on_point(point)
 
 
 def supports_bfloat16(device: torch.device) -> bool:

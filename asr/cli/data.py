@@ -35,7 +35,7 @@ def validate(
 
     tokenizer = WhisperTokenizer(resolve_model(model).transformers_dir / "tokenizer.json")
     with reporting() as reporter:
-        num_rows = sum(1 for _ in manifest.open("rb")) if manifest.is_file() else 0
+        num_rows = len(manifest.read_bytes().splitlines()) if manifest.is_file() else 0
         with reporter.stage("validating", num_rows) as stage:
             problems = validate_manifest(
                 manifest,

@@ -69,8 +69,9 @@ def report(job: list[str]) -> dict[str, Any]:
         if line.startswith("epoch 1"):
             process.send_signal(signal.SIGINT)
             break
-    assert "run the same command again" in process.stderr.read()
+    assert "run the same command again" in "".join(process.stderr)
     assert process.wait() == 130
+    process.communicate()
     code, out, err = _run(*job)
     document: dict[str, Any] = json.loads(out)
     assert "epoch 1," not in err, "the second run trained the first epoch again"

@@ -24,7 +24,7 @@ from training.spec import TrainingOptions
 OPTIONS = TrainingOptions(learning_rate=2e-4, epochs=3, batch_size=2, evaluations_per_epoch=1, patience=9)
 
 
-class _Interrupt(Exception):
+class _InterruptError(Exception):
     """Stands for a kill between two steps."""
 
 
@@ -68,7 +68,7 @@ def _loop(method: Method, examples: list[Example], tokenizer: WhisperTokenizer) 
 def _hooks(scores: Iterator[float], stop_at: int = -1) -> Hooks:
     def on_step(step: int, _loss: float) -> None:
         if step == stop_at:
-            raise _Interrupt
+            raise _InterruptError
 
     return Hooks(score=lambda: DevScore(next(scores), None), on_step=on_step, on_point=lambda _point: None)
 
@@ -96,7 +96,7 @@ def _run(
         loop = _loop(_decoder(version, examples, folder / "encoded"), examples, tokenizer)
         try:
             return loop.run(store, _hooks(remaining, stop))
-        except _Interrupt:
+        except _InterruptError:
             continue
     raise AssertionError("unreachable: the last run is not stopped")
 

@@ -37,7 +37,7 @@ def test_a_bad_spec_is_refused(text: Path, change: dict[str, Any], message: str)
 
 @pytest.mark.parametrize("rate", [3e-3, -1e-5])
 def test_a_learning_rate_that_breaks_models_is_refused(rate: float) -> None:
-    with pytest.raises(OptionError, match="0.0002"):
+    with pytest.raises(OptionError, match=r"0\.0002"):
         TrainingOptions(learning_rate=rate)
 
 

@@ -38,7 +38,9 @@ def test_split_model_and_original_file_say_the_same_on_synthesised_speech(engine
 
 
 @pytest.mark.recordings
-def test_split_model_and_original_file_say_the_same_on_real_speech(engines: Any, recordings_dir: Path) -> None:
+def test_split_model_and_original_file_say_the_same_on_real_speech(
+    engines: Any, recordings_dir: Path
+) -> None:
     rows = read_manifest(recordings_dir / "general" / "manifest.jsonl")[:6]
     ours, original = (_texts(engine, [load_samples(row) for row in rows]) for engine in engines)
     assert ours == original
@@ -51,7 +53,11 @@ def test_base_is_joined_from_its_parts_and_knows_languages(spoken: Any) -> None:
     model = CTranslate2Whisper(unpacked.ctranslate2_dir, num_threads=2)
     reference = TorchWhisper(unpacked.transformers_dir)
     samples = list(spoken.values())[1:2]
-    assert _texts(model, samples) == _texts(reference, samples) == ["The train to the coast leaves at half past seven."]
+    assert (
+        _texts(model, samples)
+        == _texts(reference, samples)
+        == ["The train to the coast leaves at half past seven."]
+    )
     assert {"en", "de", "ja"} < set(model.languages)
     assert len(model.languages) == 99
 

@@ -30,8 +30,12 @@ def test_a_batch_gives_what_each_segment_gives_alone(served: CTranslate2Whisper,
     assert together == [served.decode([samples], OPTIONS)[0] for samples in segments]
 
 
-def test_words_spell_the_text_and_follow_each_other_within_the_segment(served: CTranslate2Whisper, spoken: Any) -> None:
-    for samples, (best, *_) in zip(spoken.values(), served.decode(list(spoken.values()), OPTIONS), strict=True):
+def test_words_spell_the_text_and_follow_each_other_within_the_segment(
+    served: CTranslate2Whisper, spoken: Any
+) -> None:
+    for samples, (best, *_) in zip(
+        spoken.values(), served.decode(list(spoken.values()), OPTIONS), strict=True
+    ):
         assert " ".join(word.text for word in best.words) == best.text
         times = [time for word in best.words for time in (word.start_s, word.end_s)]
         assert times == sorted(times)
@@ -49,7 +53,9 @@ def test_word_times_of_both_engines_agree(served: CTranslate2Whisper, spoken: An
     assert found.avg_log_prob == pytest.approx(reference.avg_log_prob, abs=0.1)
 
 
-def test_alternatives_come_best_first_and_are_no_more_than_asked_for(served: CTranslate2Whisper, spoken: Any) -> None:
+def test_alternatives_come_best_first_and_are_no_more_than_asked_for(
+    served: CTranslate2Whisper, spoken: Any
+) -> None:
     options = DecodingOptions(beam_size=4, max_alternatives=3, word_times=False)
     hypotheses = served.decode(list(spoken.values())[:1], options)[0]
     assert len(hypotheses) == 3

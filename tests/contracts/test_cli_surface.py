@@ -1,0 +1,43 @@
+"""The command line that others script against: commands, arguments and options, frozen here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.main import get_command
+
+from server.cli import app
+
+SURFACE = {
+    "adapt": "--alias --base --config --dev --general --json --method --name --seed --templates --terms --text --train --workers",
+    "data split": "--by --dev --json --out --test <manifest>",
+    "data synthesize": "--copies --out --per-term --seed --templates --terms --text",
+    "data validate": "--json --model <manifest>",
+    "doctor": "--json --model",
+    "evaluate": "--against --beam-size --engine --json --model --normalizer --report --terms --workers <manifest>",
+    "models alias": "<alias_name> <name> <version>",
+    "models export": "<directory> <reference>",
+    "models import": "--json --name <directory>",
+    "models list": "--json",
+    "models show": "--json <reference>",
+    "serve": "--address --allow-admin --config --device --model",
+    "stream": "--chunk-ms --encoding --json --language --microphone --model --rate --realtime --server <file>",
+    "transcribe": "--beam-size --channels --engine --format --manifest --model --output --resume --workers <files>",
+}
+
+
+def _surface(command: Any, path: str = "") -> dict[str, str]:
+    if hasattr(command, "commands"):
+        found: dict[str, str] = {}
+        for name, child in sorted(command.commands.items()):
+            found |= _surface(child, f"{path} {name}".strip())
+        return found
+    parts = [
+        max(parameter.opts, key=len) if parameter.param_type_name == "option" else f"<{parameter.name}>"
+        for parameter in command.params
+    ]
+    return {path: " ".join(sorted(parts))}
+
+
+def test_commands_and_options_are_the_documented_ones() -> None:
+    assert _surface(get_command(app)) == SURFACE

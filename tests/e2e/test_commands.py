@@ -1,0 +1,180 @@
+"""Commands on real recordings made here: formats, resume, failures beside successes, exit codes, one clear error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from asr.audio.files import write_audio
+from asr.errors import LexituneError
+from server.cli import app
+
+LIBRARY = "Could you tell me where the library is?"
+
+
+def _invoke(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def recordings(tmp_path: Path, spoken: Any) -> list[Path]:
+    paths = []
+    for number, samples in enumerate(spoken.values()):
+        path = tmp_path / f"call{number}.wav"
+        write_audio(path, samples)
+        paths.append(path)
+    return paths
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, recordings: list[Path], spoken: Any) -> Path:
+    rows = [
+        {
+            "audio_filepath": path.name,
+            "duration": len(samples) / 16_000,
+            "text": text,
+            "speaker": f"s{number}",
+        }
+        for number, (path, (text, samples)) in enumerate(zip(recordings, spoken.items(), strict=True))
+    ]
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_one_recording_to_stdout(recordings: list[Path]) -> None:
+    result = _invoke("transcribe", recordings[2])
+    assert (result.exit_code, result.stdout) == (0, LIBRARY + "\n")
+
+
+def test_the_reference_engine_says_the_same(recordings: list[Path]) -> None:
+    arguments = ("transcribe", recordings[2], "--engine", "torch", "--beam-size", "1")
+    assert _invoke(*arguments).stdout == LIBRARY + "\n"
+
+
+@pytest.mark.parametrize("bad", ["truncated", "text", "empty", "missing"])
+def test_a_bad_recording_is_reported_and_the_others_are_done(
+    recordings: list[Path], tmp_path: Path, bad: str
+) -> None:
+    broken = tmp_path / f"{bad}.wav"
+    whole = recordings[0].read_bytes()
+    payload = {"truncated": whole[: len(whole) // 2], "text": b"hello, I am a letter", "empty": b""}.get(bad)
+    if payload is not None:
+        broken.write_bytes(payload)
+    out = tmp_path / "out"
+    result = _invoke("transcribe", broken, recordings[2], "--output", out)
+    assert result.exit_code == 1
+    assert str(broken) in result.stderr and "1 of 2 failed" in result.stderr
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"call2.txt": LIBRARY + "\n"}
+
+
+def test_a_manifest_to_jsonl_and_resume_redoes_nothing(manifest: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    arguments = ("transcribe", "--manifest", manifest, "--format", "jsonl", "--output", output)
+    assert _invoke(*arguments).exit_code == 0
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["call0", "call1", "call2"]
+    assert rows[2]["text"] == LIBRARY
+    assert rows[2]["words"][-1]["text"] == "is?"
+    # what a killed run leaves: a whole row that must not be redone, and half of the next
+    part = output.with_name("out.jsonl.partial")
+    part.write_text(json.dumps(rows[0] | {"text": "kept"}) + "\n" + json.dumps(rows[1])[:30])
+    output.unlink()
+    result = _invoke(*arguments, "--resume")
+    assert "1 of 3 are done already" in result.stderr
+    again = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [row["text"] for row in again] == ["kept", rows[1]["text"], rows[2]["text"]]
+    assert not part.exists()
+
+
+def test_channels_can_be_transcribed_apart(tmp_path: Path, spoken: Any) -> None:
+    first, second = list(spoken.values())[1:]
+    length = max(len(first), len(second))
+    channels = np.stack([np.pad(samples, (0, length - len(samples))) for samples in (first, second)], axis=1)
+    write_audio(tmp_path / "stereo.wav", channels)
+    out = tmp_path / "out"
+    assert (
+        _invoke("transcribe", tmp_path / "stereo.wav", "--channels", "split", "--output", out).exit_code == 0
+    )
+    assert (out / "stereo#1.txt").read_text() == LIBRARY + "\n"
+    assert "half past seven" in (out / "stereo#0.txt").read_text()
+
+
+def test_evaluate_counts_and_compares(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / "terms.txt").write_text("aspirin\nlibrary\n")
+    result = _invoke(
+        "evaluate", manifest, "--against", "bundled:tiny.en", "--terms", tmp_path / "terms.txt", "--json",
+        "--report", tmp_path / "report",
+    )  # fmt: skip
+    document = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert document["utterances"] == 3
+    errors = document["substitutions"] + document["deletions"] + document["insertions"]
+    assert document["wer"] == pytest.approx(errors / document["reference_words"])
+    assert (document["terms_said"], document["term_recall"]) == (2, 1.0)
+    assert document["comparison"]["delta"] == 0  # the same model twice
+    assert document["comparison"]["prob_better"] == 0
+    assert len((tmp_path / "report" / "rows.jsonl").read_text().splitlines()) == 3
+
+
+def test_validate_reports_every_problem_and_exits_1(manifest: Path) -> None:
+    assert _invoke("data", "validate", manifest).exit_code == 0
+    with manifest.open("a") as stream:
+        stream.write('{"duration": 1.0, "text": "no audio"}\n{"audio_filepath": "gone.wav", "text": "x"}\n')
+    result = _invoke("data", "validate", manifest, "--json")
+    assert result.exit_code == 1
+    codes = {(problem["row"], problem["code"]) for problem in json.loads(result.stdout)["problems"]}
+    assert {(4, "malformed-row"), (5, "missing-audio")} <= codes
+
+
+def test_split_writes_three_manifests_that_share_no_speaker(manifest: Path, tmp_path: Path) -> None:
+    result = _invoke(
+        "data", "split", manifest, "--out", tmp_path / "parts", "--dev", "0.3", "--test", "0.3", "--json"
+    )
+    parts = json.loads(result.stdout)
+    assert sum(part["utterances"] for part in parts.values()) == 3
+
+
+def test_synthesize_gives_a_valid_manifest(tmp_path: Path) -> None:
+    (tmp_path / "terms.txt").write_text("apixaban\nramipril\n")
+    result = _invoke(
+        "data", "synthesize", "--terms", tmp_path / "terms.txt", "--out", tmp_path / "s", "--per-term", "2"
+    )
+    assert result.exit_code == 0
+    written = Path(result.stdout.strip())
+    rows = [json.loads(line) for line in written.read_text().splitlines()]
+    assert len(rows) == 4
+    assert all(set(row["terms"]) <= {"apixaban", "ramipril"} and row["text"] for row in rows)
+    assert _invoke("data", "validate", written).exit_code == 0
+
+
+def test_doctor_finds_this_installation_sound() -> None:
+    result = _invoke("doctor", "--json")
+    document = json.loads(result.stdout)
+    assert (result.exit_code, document["ok"]) == (0, True)
+    assert {"device", "registry", "decode", "package names"} <= {
+        check["name"] for check in document["checks"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("transcribe",), "give recordings or --manifest"),
+        (("transcribe", "x.wav", "--resume"), "--resume needs --output"),
+        (("transcribe", "x.wav", "--model", "models:/nobody@production"), "nobody"),
+        (("transcribe", "x.wav", "--model", "bundled:large"), "bundled:tiny.en"),
+        (("evaluate", "gone.jsonl"), "gone.jsonl"),
+        (("models", "alias", "nobody", "production", "1"), "nobody"),
+        (("data", "synthesize", "--out", "x"), "--text or --terms"),
+    ],
+)
+def test_wrong_usage_is_one_clear_error(arguments: tuple[str, ...], message: str) -> None:
+    error = _invoke(*arguments).exception
+    assert isinstance(error, LexituneError)
+    assert message in str(error)

@@ -111,7 +111,7 @@ def pharmacy_domain(folder: Path) -> Domain:
     held_out = tuple(term.text for term in read_terms(PHARMACY / "held_out_terms.txt"))
     return Domain(
         name="pharmacy", text=PHARMACY / "calls.txt", terms=PHARMACY / "terms.txt", call=call, held_out=held_out,
-        origin="Synthetic here: all audio, of training, checks and call, is spoken by hibari-tts; no person was recorded.",
+        origin="Synthetic here: all audio (training, checks, call) is spoken by hibari-tts; no person was recorded.",
     )  # fmt: skip
 
 

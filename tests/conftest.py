@@ -62,7 +62,9 @@ def small_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_whisper(WhisperForConditionalGeneration(config).state_dict(), bundled, folder)
     config.save_pretrained(folder)
     generation = json.loads((folder / "generation_config.json").read_text())
-    (folder / "generation_config.json").write_text(json.dumps(generation | {"alignment_heads": [[0, 0], [0, 1]]}))
+    (folder / "generation_config.json").write_text(
+        json.dumps(generation | {"alignment_heads": [[0, 0], [0, 1]]})
+    )
     return folder
 
 
@@ -77,4 +79,7 @@ def spoken() -> dict[str, Any]:
         "The train to the coast leaves at half past seven.",
         "Could you tell me where the library is?",
     )
-    return {text: engine.synthesize(text, voice=engine.voices[0], speed=1.0, pitch=1.0, seed=0) for text in sentences}
+    return {
+        text: engine.synthesize(text, voice=engine.voices[0], speed=1.0, pitch=1.0, seed=0)
+        for text in sentences
+    }

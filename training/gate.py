@@ -1,7 +1,7 @@
 """The accept rule: a version may be promoted only if it is better on its domain and has forgotten nothing.
 
 Refusal is a normal outcome. Every check carries its figure, its limit and its verdict. This first form checks the
-domain by a paired bootstrap and general speech by a budget (docs/adaptation.md lists what is to come).
+domain by a paired bootstrap, general speech by a budget, and the export by its parity.
 """
 
 from __future__ import annotations

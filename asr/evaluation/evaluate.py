@@ -92,7 +92,9 @@ class Evaluation:
         if not pairs or not self.term_list:
             return None
         references, hypotheses = zip(*pairs, strict=True)
-        return biased_errors(align_words(references, hypotheses, self.normalizer), self.term_list, self.normalizer)
+        return biased_errors(
+            align_words(references, hypotheses, self.normalizer), self.term_list, self.normalizer
+        )
 
     @property
     def error(self) -> float:

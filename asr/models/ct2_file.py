@@ -22,12 +22,11 @@ _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
 @dataclass(frozen=True, slots=True)
 class Ct2Variables:
-    """The spec's name and revision, every variable by name, and aliases by name."""
+    """The spec's name and revision, and every variable by each of its names: equal ones are stored once."""
 
     spec: str
     revision: int
     arrays: dict[str, NDArray[np.generic]]
-    aliases: dict[str, str]
 
 
 class _Cursor:
@@ -80,5 +79,7 @@ def _read(cursor: _Cursor) -> Ct2Variables:
         type_id, size = cursor.unpack("BI")
         arrays[name] = np.frombuffer(cursor.take(size), dtype=_DTYPES[type_id]).reshape(shape)
     (num_aliases,) = cursor.unpack("I")
-    aliases = {cursor.string(): cursor.string() for _ in range(num_aliases)}
-    return Ct2Variables(spec=spec, revision=revision, arrays=arrays, aliases=aliases)
+    for _ in range(num_aliases):
+        alias, target = cursor.string(), cursor.string()
+        arrays[alias] = arrays[target]
+    return Ct2Variables(spec=spec, revision=revision, arrays=arrays)

@@ -21,7 +21,7 @@ def test_equal_to_transformers(num_samples: int, num_mel_bins: int) -> None:
 
 def test_no_samples_are_silence() -> None:
     silence = log_mel(np.zeros(WHISPER_WINDOW_SAMPLES, np.float32))
-    np.testing.assert_array_equal(log_mel(np.zeros(0, np.float32)), silence)
+    np.testing.assert_allclose(log_mel(np.zeros(0, np.float32)), silence, atol=1e-6)
 
 
 def test_a_shorter_window_is_the_beginning_of_a_longer_one_but_for_its_last_frames() -> None:

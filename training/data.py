@@ -17,6 +17,7 @@ from asr.data.glossary import Term, read_terms
 from asr.data.manifest import Utterance, manifest_sha256, read_manifest
 from asr.data.splits import split_manifest
 from asr.errors import InputError
+from training.inputs import read_checked, refuse_leakage
 from training.progress import Reporter
 from training.spec import AdaptationSpec
 from training.synth.dataset import Sentence, SynthesisOptions, synthesize_dataset
@@ -71,7 +72,7 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
     if glossary:
         _split_carriers(spec, glossary, sources)
     if spec.train:
-        _split_recordings(spec, spec.train, sources)
+        _split_recordings(spec, read_checked(spec.train, reporter, sources.notes), sources)
 
     def speak(part: str, sentences: Sequence[Sentence], copies: int, seed: int) -> list[Utterance]:
         if not sentences:
@@ -90,12 +91,14 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
             f"replay: {len(replay)} everyday sentences, synthesised, are trained on beside {num_domain}"
         )
     if spec.dev:
-        dev = read_manifest(spec.dev)
+        dev = read_checked(spec.dev, reporter, sources.notes)
+        refuse_leakage(train, dev)
     else:
         dev = [*sources.dev, *speak("dev", sources.dev_sentences, 1, spec.seed + 1)]
         sources.notes.append(_origin("dev", len(sources.dev), len(sources.dev_sentences)))
     if spec.general:
-        general = _limited(read_manifest(spec.general), MAX_GENERAL, "general", sources.notes)
+        rows = read_checked(spec.general, reporter, sources.notes)
+        general = _limited(rows, MAX_GENERAL, "general", sources.notes)
     else:
         general = speak(
             "general", general_sentences("general", spec.split.general_sentences), 1, spec.seed + 2
@@ -143,7 +146,13 @@ def _split_text(spec: AdaptationSpec, path: Path, sources: _Sources) -> None:
 
 def _split_carriers(spec: AdaptationSpec, glossary: Sequence[Term], sources: _Sources) -> None:
     templates = spec.templates
-    per_term = spec.split.carriers_per_term
+    limit = spec.training.max_train_sentences
+    per_term = max(1, min(spec.split.carriers_per_term, limit // len(glossary)))
+    if per_term < spec.split.carriers_per_term:
+        sources.notes.append(
+            f"terms: {per_term} sentences for each of {len(glossary)} terms, not {spec.split.carriers_per_term}: "
+            f"training.max_train_sentences is {limit}"
+        )
     lines = read_templates(templates) if templates else None
     carriers = carrier_sentences(glossary, per_term=per_term + 1, seed=spec.seed, templates=lines)
     by_term: dict[str, int] = {}
@@ -161,8 +170,7 @@ def _split_carriers(spec: AdaptationSpec, glossary: Sequence[Term], sources: _So
         sources.dev_sentences = kept
 
 
-def _split_recordings(spec: AdaptationSpec, path: Path, sources: _Sources) -> None:
-    rows = read_manifest(path)
+def _split_recordings(spec: AdaptationSpec, rows: list[Utterance], sources: _Sources) -> None:
     if spec.dev:
         sources.train += rows
         return
@@ -176,7 +184,7 @@ def _split_recordings(spec: AdaptationSpec, path: Path, sources: _Sources) -> No
         parts = {"train": [r for r in rows if r.id not in chosen], "dev": [r for r in rows if r.id in chosen]}
     if not parts["dev"]:
         raise InputError(
-            f"{path}: too few speakers or sessions to set dev apart ({len(rows)} rows); give --dev, or raise "
+            f"--train {spec.train}: too few speakers or sessions in {len(rows)} rows to set dev apart; give --dev, or raise "
             f"split.dev_share above {spec.split.dev_share}"
         )
     sources.train += parts["train"]

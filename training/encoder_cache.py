@@ -28,7 +28,7 @@ class EncoderCache:
         self._folder = folder
         self._engine = engine
         self._num_workers = num_workers
-        self._utterances: dict[str, Path] = {}
+        self._utterances: dict[Utterance, Path] = {}
 
     def fill(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
         """Compute what is missing; ``on_done`` is called once an utterance. Interrupted, it goes on where it was."""
@@ -38,7 +38,7 @@ class EncoderCache:
 
     def load(self, utterance: Utterance) -> NDArray[np.float16]:
         """The outputs (E, D) of an utterance that :meth:`fill` has seen."""
-        output: NDArray[np.float16] = np.load(self._utterances[utterance.id])
+        output: NDArray[np.float16] = np.load(self._utterances[utterance])
         return output
 
     def encode(self, samples: Samples) -> NDArray[np.float32]:
@@ -47,7 +47,7 @@ class EncoderCache:
         return output
 
     def _ensure(self, utterance: Utterance) -> None:
-        self._utterances[utterance.id] = self._path(load_samples(utterance))
+        self._utterances[utterance] = self._path(load_samples(utterance))
 
     def _path(self, samples: Samples) -> Path:
         key = hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()[:32]

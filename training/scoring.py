@@ -35,7 +35,7 @@ class Scorer:
         self._base = base
         self._cache = cache
         self._num_workers = num_workers
-        self._segments: dict[str, list[Samples]] = {}
+        self._segments: dict[Utterance, list[Samples]] = {}
 
     def prepare(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
         """Cut every utterance into segments, and encode them if the encoder is frozen."""
@@ -47,7 +47,7 @@ class Scorer:
         self, state: Mapping[str, Tensor], utterances: Sequence[Utterance], options: DecodingOptions
     ) -> list[str]:
         """Text of every utterance under the weights ``state``."""
-        segments = [segment for utterance in utterances for segment in self._segments[utterance.id]]
+        segments = [segment for utterance in utterances for segment in self._segments[utterance]]
         batches = [segments[start : start + BATCH] for start in range(0, len(segments), BATCH)]
         with tempfile.TemporaryDirectory(prefix="lexitune-score-") as temporary:
             folder = Path(temporary)
@@ -58,12 +58,12 @@ class Scorer:
             decoded = workers.map(lambda batch: self._decode(engine, batch, options), batches)
             texts = iter(list(chain.from_iterable(decoded)))
         engine.close()
-        spoken = [[next(texts) for _ in self._segments[utterance.id]] for utterance in utterances]
+        spoken = [[next(texts) for _ in self._segments[utterance]] for utterance in utterances]
         return [" ".join(text for text in parts if text) for parts in spoken]
 
     def _prepare(self, utterance: Utterance) -> None:
         segments = [request.samples for request in segment_recording(load_samples(utterance))]
-        self._segments[utterance.id] = segments
+        self._segments[utterance] = segments
         if self._cache is not None:
             for samples in segments:
                 self._cache.encode(samples)

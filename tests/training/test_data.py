@@ -1,0 +1,133 @@
+"""What a job trains and measures on: disjoint, complete, stable, and every refusal names the rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asr.audio.files import write_audio
+from asr.cli.console import ProgressReporter
+from asr.data.manifest import Utterance
+from asr.errors import InputError
+from training.data import collect, general_sentences
+from training.inputs import refuse_leakage
+from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
+
+SMALL = {"split": SplitOptions(general_sentences=4, carriers_per_term=4), "training": TrainingOptions()}
+REPORTER = ProgressReporter(None)
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("".join(f"Order number {number} is ready for you.\n" for number in range(30)))
+    return path
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, spoken: Any) -> Path:
+    rows = []
+    for number in range(24):
+        words, samples = list(spoken.items())[number % 3]
+        write_audio(tmp_path / f"{number}.wav", samples[: 16_000 + number])
+        row = {
+            "audio_filepath": f"{number}.wav",
+            "duration": 1.0,
+            "text": words,
+            "speaker": f"s{number % 12}",
+        }
+        rows.append(json.dumps(row))
+    path = tmp_path / "train.jsonl"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def _spec(**changes: Any) -> AdaptationSpec:
+    return AdaptationSpec(**({"base": "bundled:tiny.en", "name": "x"} | SMALL | changes))
+
+
+def test_text_is_split_and_spoken_and_nothing_of_dev_is_trained_on(text: Path, tmp_path: Path) -> None:
+    data = collect(_spec(text=text), tmp_path / "work", REPORTER)
+    train = {row.text for row in data.train}
+    dev = {row.text for row in data.dev}
+    assert not train & dev
+    assert dev | train >= set(text.read_text().splitlines())
+    assert len(data.dev) == 4
+    assert len(data.general) == 4
+    assert not {row.text for row in data.general} & (train | dev)
+
+
+def test_growing_text_moves_no_line_from_train_to_dev_while_dev_keeps_its_size(
+    text: Path, tmp_path: Path
+) -> None:
+    before = collect(_spec(text=text), tmp_path / "a", REPORTER)
+    text.write_text(text.read_text() + "One more line.\n")
+    after = collect(_spec(text=text), tmp_path / "b", REPORTER)
+    moved = {row.text for row in after.dev} - {row.text for row in before.dev}
+    assert moved <= {"One more line."}
+
+
+def test_a_glossary_alone_is_enough_and_every_term_is_trained_and_measured(tmp_path: Path) -> None:
+    terms = tmp_path / "terms.txt"
+    terms.write_text("apixaban\nramipril\tcritical\nskim milk\nsoy milk\noat milk\n")
+    data = collect(_spec(terms=terms), tmp_path / "work", REPORTER)
+    wanted = {"apixaban", "ramipril", "skim milk", "soy milk", "oat milk"}
+    assert set(data.terms) == wanted
+    assert {term for row in data.dev for term in row.terms or ()} == wanted
+    for term in wanted:
+        assert sum(term in (row.terms or ()) for row in data.train) >= 4
+    assert not {row.text for row in data.train} & {row.text for row in data.dev}
+
+
+def test_recordings_are_split_by_speaker(manifest: Path, tmp_path: Path) -> None:
+    spec = _spec(train=manifest, split=SplitOptions(dev_share=0.4, general_sentences=4))
+    data = collect(spec, tmp_path / "work", REPORTER)
+    dev = {row.speaker for row in data.dev}
+    recorded = {row.speaker for row in data.train if row.audio_path.parent == manifest.parent}
+    assert dev and recorded and not dev & recorded
+    assert any(note.startswith("replay") for note in data.notes)
+
+
+def test_what_is_in_train_and_in_dev_is_refused(manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="24 utterances are in both --train and --dev"):
+        collect(_spec(train=manifest, dev=manifest), tmp_path / "work", REPORTER)
+
+
+def test_two_channels_of_a_recording_are_two_stretches_of_audio() -> None:
+    rows = [Utterance(id=f"c{c}", audio_path=Path("/call.wav"), duration_s=1.0, channel=c) for c in (0, 1)]
+    refuse_leakage(rows[:1], rows[1:])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"audio_filepath": "gone.wav", "text": "x"}, "missing-audio"),
+        ({"text": "x"}, "malformed-row"),
+        ({"audio_filepath": "0.wav", "text": "x", "id": "1"}, "duplicate-id"),
+        ({"audio_filepath": "text.wav", "text": "x"}, "unreadable-audio"),
+    ],
+)
+def test_rows_that_cannot_be_used_stop_the_job_by_name(
+    manifest: Path, tmp_path: Path, row: dict[str, str], message: str
+) -> None:
+    (tmp_path / "text.wav").write_text("a letter, not a recording")
+    manifest.write_text(manifest.read_text() + json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=f"train.jsonl:25: {message}"):
+        collect(_spec(train=manifest), tmp_path / "work", REPORTER)
+
+
+def test_too_little_is_refused(tmp_path: Path) -> None:
+    short = tmp_path / "short.txt"
+    short.write_text("One.\nTwo.\nThree.\n")
+    with pytest.raises(InputError, match="at least 4 are needed"):
+        collect(_spec(text=short), tmp_path / "work", REPORTER)
+
+
+def test_sentences_to_measure_on_and_to_train_on_are_disjoint() -> None:
+    general = {sentence.text for sentence in general_sentences("general", 1000)}
+    replay = {sentence.text for sentence in general_sentences("replay", 1000)}
+    assert len(general) == len(replay) == 80
+    assert not general & replay

@@ -184,7 +184,7 @@ def _split_recordings(spec: AdaptationSpec, rows: list[Utterance], sources: _Sou
         parts = {"train": [r for r in rows if r.id not in chosen], "dev": [r for r in rows if r.id in chosen]}
     if not parts["dev"]:
         raise InputError(
-            f"--train {spec.train}: too few speakers or sessions in {len(rows)} rows to set dev apart; give --dev, or raise "
+            f"--train {spec.train}: too few speakers or sessions in {len(rows)} rows for dev; give --dev, or raise "
             f"split.dev_share above {spec.split.dev_share}"
         )
     sources.train += parts["train"]

@@ -5,6 +5,7 @@ The card is the proof: figures of base and adapted, the gate's checks, data hash
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -121,7 +122,10 @@ def build_run(spec: AdaptationSpec, card: Mapping[str, Any]) -> Run:
     params |= {
         key: getattr(spec, key) for key in ("text", "terms", "train", "dev", "general") if getattr(spec, key)
     }
-    return Run(name=f"adapt {spec.name}", params=params, metrics=metrics, curve=curve)
+    report = json.dumps({key: card[key] for key in ("gate", "evaluation", "training", "data")}, indent=2)
+    return Run(
+        name=f"adapt {spec.name}", params=params, metrics=metrics, curve=curve, texts={"report.json": report}
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -94,7 +94,7 @@ def read_manifest(path: Path) -> list[Utterance]:
     for row in parse_rows(Path(path)):
         if isinstance(row, MalformedRow):
             raise ManifestError(row.message)
-        utterances.append(row.utterance if row.utterance.duration_s else _measured(row.utterance))
+        utterances.append(measured(row.utterance))
     if not utterances:
         raise ManifestError(f"{path} holds no utterances; a manifest has one JSON object a line")
     return utterances
@@ -185,7 +185,14 @@ def load_samples(utterance: Utterance) -> NDArray[np.float32]:
     return np.ascontiguousarray(channels[:, utterance.channel])
 
 
-def _measured(utterance: Utterance) -> Utterance:
+def measured(utterance: Utterance) -> Utterance:
+    """The utterance with a duration: its own, or else what its recording holds behind the offset.
+
+    Raises:
+        AudioError: the recording cannot be read, or ends before the offset.
+    """
+    if utterance.duration_s:
+        return utterance
     length_s = audio_duration_s(utterance.audio_path)
     if utterance.offset_s >= length_s:
         raise AudioError(
@@ -218,6 +225,7 @@ def _parse_row(line: bytes, number: int, folder: Path) -> ParsedRow:
         raise ManifestError(f"not one JSON object: {error}") from error
     if not isinstance(row, dict):
         raise ManifestError(f"a row is a JSON object, not {type(row).__name__}")
+    _check_encodable(row)
     audio = _string(row, "audio_filepath")
     if not audio:
         raise ManifestError("audio_filepath is missing; it names the audio file, relative to the manifest")
@@ -237,6 +245,19 @@ def _parse_row(line: bytes, number: int, folder: Path) -> ParsedRow:
     has_offset = row.get("offset") is not None
     utterance = replace(utterance, id=_name(row, "id") or _default_id(utterance, has_offset))
     return ParsedRow(line=number, utterance=utterance, has_offset=has_offset)
+
+
+def _check_encodable(row: Mapping[str, object]) -> None:
+    """JSON's escapes can write strings that are no text: half of a surrogate pair."""
+    for key, value in row.items():
+        try:
+            json.dumps([key, value], ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            found = ascii(error.object[error.start : error.end])
+            raise ManifestError(
+                f"{key!a} holds {found}, half of a surrogate pair, which UTF-8 cannot write; write the "
+                "character itself"
+            ) from error
 
 
 def _default_id(utterance: Utterance, has_offset: bool) -> str:

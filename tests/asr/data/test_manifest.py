@@ -106,6 +106,9 @@ MALFORMED = {
     "duration in words": ({"audio_filepath": "a.wav", "duration": "2 s"}, "duration is '2 s'"),
     "channel": ({"audio_filepath": "a.wav", "channel": 1.5}, "channel is 1.5"),
     "terms": ({"audio_filepath": "a.wav", "terms": "mocha"}, "terms is 'mocha'"),
+    "a lone surrogate": ('{"audio_filepath": "a.wav", "text": "\\ud800 broken"}', "'text' holds .*ud800"),
+    "one in a term": ('{"audio_filepath": "a.wav", "terms": ["a", "\\udfff"]}', "'terms' holds .*udfff"),
+    "one in a key": ('{"audio_filepath": "a.wav", "\\ud800": 1}', "half of a surrogate pair"),
 }
 
 

@@ -40,7 +40,7 @@ def _row(name: str, **fields: object) -> dict[str, object]:
 
 
 ROWS: dict[str, list[object]] = {
-    "malformed-row": ["{", {"text": "a"}],
+    "malformed-row": ["{", {"text": "a"}, '{"audio_filepath": "good.flac", "text": "\\ud800 broken"}'],
     "missing-audio": [_row("none.flac"), _row(".")],
     "unreadable-audio": [_row("text.wav"), _row("other.flac", channel=3)],
     "wrong-duration": [_row("good.flac", duration=1.2), _row("other.flac", duration=0.8)],

@@ -34,11 +34,12 @@ def as_document(recording_id: str, transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def as_row(recording_id: str, audio_filepath: str, transcript: Transcript) -> dict[str, Any]:
-    """One line of ``jsonl``: id, audio_filepath, duration, text, words, confidence."""
+def as_row(recording_id: str, audio_filepath: str, model: str, transcript: Transcript) -> dict[str, Any]:
+    """One line of ``jsonl``: id, audio_filepath, model (its immutable reference), duration, text, words, confidence."""
     return {
         "id": recording_id,
         "audio_filepath": audio_filepath,
+        "model": model,
         "duration": round(transcript.duration_s, 3),
         "text": transcript.text,
         "words": [_word(word) for word in transcript.words],

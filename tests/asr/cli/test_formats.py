@@ -50,8 +50,9 @@ def test_ctm_has_one_line_a_word_and_no_space_in_the_name() -> None:
 def test_json_and_jsonl_hold_text_times_and_confidence() -> None:
     document = json.loads(FORMATS["json"]("call", TRANSCRIPT))
     assert [segment["start"] for segment in document["segments"]] == [0.5, 3661.0]
-    row = as_row("call", "call.wav", TRANSCRIPT)
+    row = as_row("call", "call.wav", "models:/a/3", TRANSCRIPT)
     assert (row["id"], row["audio_filepath"], row["text"]) == ("call", "call.wav", "Two boxes. Yes.")
+    assert row["model"] == "models:/a/3"
     assert row["words"][0] == {"text": "Two", "start": 0.5, "end": 0.75, "confidence": 0.8}
     assert row["confidence"] == document["confidence"] == 0.8  # (2 * 0.9 + 1 * 0.6) / 3
 

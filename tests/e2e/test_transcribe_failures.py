@@ -1,0 +1,71 @@
+"""``lexitune transcribe``: what fails is listed, the rest is done; what cannot work is refused before any work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from asr.audio.files import write_audio
+from asr.errors import InputError, OptionError
+from server.cli import app
+
+LIBRARY = "Could you tell me where the library is?"
+
+
+def _invoke(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, ["transcribe", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture
+def library(tmp_path: Path, spoken: dict[str, Any]) -> Path:
+    path = tmp_path / "library.wav"
+    write_audio(path, spoken[LIBRARY])
+    return path
+
+
+def test_a_manifest_with_a_missing_recording_does_the_others(tmp_path: Path, library: Path) -> None:
+    manifest, output = tmp_path / "m.jsonl", tmp_path / "o.jsonl"
+    rows = [{"audio_filepath": name} for name in ("gone.wav", library.name)]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = _invoke("--manifest", manifest, "--format", "jsonl", "--output", output)
+    assert result.exit_code == 1
+    assert "gone.wav: no such file" in result.stderr and "1 of 2 failed" in result.stderr
+    (row,) = (json.loads(line) for line in output.read_text().splitlines())
+    assert (row["id"], row["text"], row["model"]) == ("library", LIBRARY, "bundled:tiny.en")
+
+
+def test_channels_of_the_readable_recordings_are_done(tmp_path: Path, library: Path) -> None:
+    (tmp_path / "empty.wav").write_bytes(b"")
+    result = _invoke(library, tmp_path / "empty.wav", "--channels", "split", "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "empty.wav is empty" in result.stderr and "1 of 2 failed" in result.stderr
+    assert (tmp_path / "out" / "library#0.txt").read_text() == LIBRARY + "\n"
+
+
+def test_rows_of_another_model_are_done_again(tmp_path: Path, library: Path) -> None:
+    output = tmp_path / "o.jsonl"
+    output.write_text(json.dumps({"id": "library", "text": "old", "model": "models:/gone/1"}) + "\n")
+    result = _invoke(library, "--format", "jsonl", "--output", output, "--resume")
+    assert result.exit_code == 0
+    assert "models:/gone/1" in result.stderr and "done already" not in result.stderr
+    assert json.loads(output.read_text())["text"] == LIBRARY
+    assert "1 of 1 are done already" in _invoke(
+        library, "--format", "jsonl", "--output", output, "--resume"
+    ).stderr  # fmt: skip
+
+
+def test_what_cannot_work_is_refused_before_any_work(tmp_path: Path, library: Path) -> None:
+    manifest = tmp_path / "m.jsonl"
+    rows = [{"audio_filepath": library.name, "id": name} for name in ("a/b", "a_b")]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    refused = _invoke("--manifest", manifest, "--channels", "split").exception
+    assert isinstance(refused, OptionError) and "--channels split" in str(refused)
+    collision = _invoke("--manifest", manifest, "--output", tmp_path / "out").exception
+    assert isinstance(collision, InputError) and "'a/b' and 'a_b'" in str(collision)
+    below_a_file = _invoke(library, "--output", library / "x.txt").exception
+    assert isinstance(below_a_file, OptionError) and "is no folder" in str(below_a_file)
+    assert not (tmp_path / "out").exists()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from asr import __version__
 from asr.cli import data, doctor, evaluate, models, stream, transcribe
-from asr.cli.console import EXIT_INTERRUPTED, EXIT_USAGE, message
+from asr.cli.console import EXIT_INTERRUPTED, EXIT_SOFTWARE, EXIT_USAGE, message
 from asr.errors import LexituneError
 from server import serve_command
 from training import cli as training_cli
@@ -44,18 +45,21 @@ def _options(
 
 
 def main() -> None:
-    """Run the program; an error is one line on stderr and exit code 2, an interrupt 130."""
+    """Run the program; an error is one line on stderr and exit code 2, a fault of ours 70, an interrupt 130."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         app()  # ends the process: usage errors with 2, an interrupt with 130, typer.Exit with its code
-    except LexituneError as error:
+    except (LexituneError, OSError) as error:
         message(f"error: {error}")
         sys.exit(EXIT_USAGE)
     except SystemExit as stop:
         if stop.code == EXIT_INTERRUPTED:
             message("interrupted; run the same command again to go on")
         raise
+    except Exception:  # the process boundary
+        traceback.print_exc()
+        sys.exit(EXIT_SOFTWARE)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How commands talk: results to stdout, messages and progress to stderr, one JSON document with ``--json``.
 
-Exit codes: 0 done, 1 the answer is no, 2 wrong usage or input, 130 interrupted.
+Exit codes: 0 done, 1 the answer is no, 2 wrong usage or input, 70 a fault of ours, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 EXIT_NO = 1
 EXIT_USAGE = 2
+EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h: 1 would say that the answer is no
 EXIT_INTERRUPTED = 130
 _LINE_INTERVAL_S = 10.0
 
@@ -89,6 +90,7 @@ def reporting() -> Iterator[ProgressReporter]:
     if not stderr.is_terminal:
         yield ProgressReporter(None)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    description = TextColumn("{task.description}", markup=False)
+    columns = (description, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=stderr) as bar:
         yield ProgressReporter(bar)

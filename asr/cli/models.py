@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asr.cli.console import message, print_json, stdout
 from asr.errors import OptionError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from asr.registry import ModelSummary
 
 models_app = typer.Typer(help="The model registry.", no_args_is_help=True)
 
@@ -47,23 +53,28 @@ def list_models(
             }
         )
         return
+    stdout.print(_table(list(BUNDLED), registered))
+
+
+def _table(bundled: Sequence[str], registered: Sequence[ModelSummary]) -> Table:
+    """The list for people; every cell literal, since a base may be a path with brackets."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("model", "aliases", "gate", "base", "created")
-    for name in BUNDLED:
-        table.add_row(f"bundled:{name}", "", "", "", "")
+    for name in bundled:
+        table.add_row(Text(f"bundled:{name}"))
     for model in registered:
         for version in model.versions:
-            gate = {True: "passed", False: "refused", None: ""}[version.gate_passed]
-            created = f"{version.created_at:%Y-%m-%d %H:%M}"
-            table.add_row(
+            cells = (
                 f"models:/{model.name}/{version.version}",
                 " ".join(version.aliases),
-                gate,
+                {True: "passed", False: "refused", None: ""}[version.gate_passed],
                 version.base,
-                created,
+                f"{version.created_at:%Y-%m-%d %H:%M}",
             )
-    stdout.print(table)
+            table.add_row(*(Text(cell) for cell in cells))
+    return table
 
 
 @models_app.command()

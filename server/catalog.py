@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from asr.errors import ModelNotFoundError
@@ -20,6 +21,15 @@ _FIXED_VERSIONS = {
     ReferenceKind.DIRECTORY: "local",
     ReferenceKind.HUB: "hub",
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnregisteredModel:
+    """A model that the server was started with and that is in no registry."""
+
+    name: str
+    version: str
+    reference: str
 
 
 class Catalog:
@@ -58,10 +68,13 @@ class Catalog:
                 raise
             raise ModelNotFoundError(self.unknown(selector, names)) from error
 
-    def unregistered(self) -> list[tuple[str, str, str]]:
-        """Name, version and reference of the models that were given at the start and are in no registry."""
-        fixed = [reference for reference in self.served if reference.kind not in _REGISTERED]
-        return [(short_name(one), _FIXED_VERSIONS[one.kind], str(one)) for one in fixed]
+    def unregistered(self) -> list[UnregisteredModel]:
+        """The models that were given at the start and are in no registry."""
+        return [
+            UnregisteredModel(name=short_name(one), version=_FIXED_VERSIONS[one.kind], reference=str(one))
+            for one in self.served
+            if one.kind not in _REGISTERED
+        ]
 
     def unknown(self, selector: str, registered: Sequence[str] = ()) -> str:
         """The message for a selector that names nothing: near names, or else what there is."""

@@ -33,7 +33,7 @@ class ServerConfig:
         device: "cpu" or "cuda".
         decode_workers: decodings at the same time; 0 is one for each usable core.
         beam_size: of final results; interim ones are greedy.
-        max_models: model versions in memory at once.
+        max_models: model versions in memory at once; at least as many as ``models``.
         max_waiting_decodes: decodings that may wait before new ones are refused.
         allow_admin: whether SetAlias is served.
         drain_grace_s: time that open streams have after SIGTERM.
@@ -66,6 +66,12 @@ class ServerConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise OptionError(f"{name} is {value:g}; give {low:g} to {high:g}", field=name)
+        if (num_models := len(set(self.models))) > self.max_models:
+            raise OptionError(
+                f"{num_models} models to serve, and max_models is {self.max_models}; raise max_models to "
+                f"{num_models} or more, or give fewer models",
+                field="models",
+            )
 
 
 def load_config(path: Path | None, overrides: Mapping[str, object]) -> ServerConfig:

@@ -1,12 +1,14 @@
-"""Between protobuf and plain values: the one file of the server that knows both.
+"""Between protobuf and plain values: the one file of the server that reads and builds messages of asr.v1.
 
-Requests are checked here, once; a field is blamed by its path on the wire.
+Requests are checked here, once; a field is blamed by its path on the wire. The servicers name message types in
+their signatures only; statuses and their details are ``server.errors``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -37,6 +39,9 @@ from asr.streaming.messages import (
 )
 from asr.streaming.session import SpeechEnded, SpeechStarted
 from asr.v1 import models_pb2, speech_pb2
+from server.catalog import UnregisteredModel
+
+ListedModel = ModelSummary | UnregisteredModel
 
 _ENCODINGS = {
     speech_pb2.AUDIO_ENCODING_LINEAR16: Encoding.LINEAR16,
@@ -63,6 +68,51 @@ _OPTION_FIELDS = {
     "interim_interval_s": "config.interim_interval",
     "start_offset_s": "config.start_offset",
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What a call asks for.
+
+    Attributes:
+        config: checked.
+        ignored_fields: paths of what was asked for and will not be used.
+        audio: the whole recording of a unary call.
+    """
+
+    config: StreamConfig
+    ignored_fields: tuple[str, ...]
+    audio: bytes = b""
+
+
+def unary_call(request: speech_pb2.RecognizeRequest) -> Call:
+    """What a unary request asks for.
+
+    Raises:
+        OptionError: as for ``stream_config``.
+    """
+    return Call(
+        config=stream_config(request.config),
+        ignored_fields=ignored_fields(request.config, is_streaming=False),
+        audio=request.audio,
+    )
+
+
+def stream_call(request: speech_pb2.StreamingRecognizeRequest) -> Call:
+    """What a stream asks for with its first message.
+
+    Raises:
+        ProtocolError: the message holds no config.
+        OptionError: as for ``stream_config``.
+    """
+    kind = request.WhichOneof("message")
+    if kind != "config":
+        raise ProtocolError(
+            f"the first message holds {kind or 'nothing'}; it must hold config", field="config"
+        )
+    return Call(
+        config=stream_config(request.config), ignored_fields=ignored_fields(request.config, is_streaming=True)
+    )
 
 
 def stream_config(config: speech_pb2.RecognitionConfig) -> StreamConfig:
@@ -131,20 +181,6 @@ def stream_input(request: speech_pb2.StreamingRecognizeRequest, limits: Limits) 
             raise ProtocolError(
                 "a message without audio, finalize or marker; send one of them", field="message"
             )
-
-
-def first_config(request: speech_pb2.StreamingRecognizeRequest) -> speech_pb2.RecognitionConfig:
-    """The config that a stream's first message must hold.
-
-    Raises:
-        ProtocolError: it holds something else.
-    """
-    kind = request.WhichOneof("message")
-    if kind != "config":
-        raise ProtocolError(
-            f"the first message holds {kind or 'nothing'}; it must hold config", field="config"
-        )
-    return request.config
 
 
 def stream_response(update: StreamUpdate) -> speech_pb2.StreamingRecognizeResponse:
@@ -218,17 +254,35 @@ def limits_message(limits: Limits) -> speech_pb2.Limits:
     )
 
 
-def model_message(model: ModelSummary, loaded: frozenset[str]) -> models_pb2.Model:
-    """A registered model; ``loaded`` are the references in memory."""
+def list_models_response(
+    models: Iterable[ListedModel], loaded: frozenset[str]
+) -> models_pb2.ListModelsResponse:
+    """All models by name; ``loaded`` are the references in memory."""
+    ordered = sorted(models, key=lambda model: model.name)
+    return models_pb2.ListModelsResponse(models=[model_message(model, loaded) for model in ordered])
+
+
+def get_model_response(
+    model: ListedModel, limits: Limits, loaded: frozenset[str]
+) -> models_pb2.GetModelResponse:
+    """One model and the limits."""
+    return models_pb2.GetModelResponse(model=model_message(model, loaded), limits=limits_message(limits))
+
+
+def set_alias_response(model: ListedModel, loaded: frozenset[str]) -> models_pb2.SetAliasResponse:
+    """The model whose alias was moved."""
+    return models_pb2.SetAliasResponse(model=model_message(model, loaded))
+
+
+def model_message(model: ListedModel, loaded: frozenset[str]) -> models_pb2.Model:
+    """A model; ``loaded`` are the references in memory."""
+    if isinstance(model, UnregisteredModel):
+        version = models_pb2.ModelVersion(version=model.version, loaded=model.reference in loaded)
+        return models_pb2.Model(name=model.name, versions=[version])
     versions = [
         _version(version, f"models:/{model.name}/{version.version}" in loaded) for version in model.versions
     ]
     return models_pb2.Model(name=model.name, versions=versions, aliases=model.aliases)
-
-
-def unregistered_model_message(name: str, version: str, *, is_loaded: bool) -> models_pb2.Model:
-    """A model that the server was started with and that is in no registry."""
-    return models_pb2.Model(name=name, versions=[models_pb2.ModelVersion(version=version, loaded=is_loaded)])
 
 
 def _version(version: VersionSummary, is_loaded: bool) -> models_pb2.ModelVersion:

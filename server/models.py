@@ -1,4 +1,4 @@
-"""The Models service: what can be asked for, and moving an alias.
+"""The Models service: what can be asked for, and moving an alias; messages are built by ``server.convert``.
 
 Moving an alias is an administrative method: switched off unless the server's config says otherwise.
 """
@@ -56,11 +56,8 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
         """List all models by name."""
         async with status_boundary(context, "ListModels"):
             summaries = await asyncio.to_thread(lambda: self._open_registry().list_models())
-            loaded = self._pool.loaded
-            registered = [convert.model_message(summary, loaded) for summary in summaries]
-            models: list[models_pb2.Model] = [*registered, *self._unregistered(loaded)]
-            models.sort(key=lambda model: model.name)
-            return models_pb2.ListModelsResponse(models=models)
+            models: list[convert.ListedModel] = [*summaries, *self._catalog.unregistered()]
+            return convert.list_models_response(models, self._pool.loaded)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def GetModel(  # noqa: N802
@@ -68,8 +65,8 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
     ) -> models_pb2.GetModelResponse:
         """Describe one model and the limits."""
         async with status_boundary(context, "GetModel"):
-            limits = convert.limits_message(self._limits)
-            return models_pb2.GetModelResponse(model=await self._get(request.name), limits=limits)
+            model = await self._get(request.name)
+            return convert.get_model_response(model, self._limits, self._pool.loaded)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def SetAlias(  # noqa: N802
@@ -85,22 +82,15 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
             await asyncio.to_thread(
                 lambda: self._open_registry().set_alias(request.name, request.alias, request.version)
             )
-            return models_pb2.SetAliasResponse(model=await self._get(request.name))
+            return convert.set_alias_response(await self._get(request.name), self._pool.loaded)
         raise AssertionError("unreachable: the boundary aborts")
 
-    async def _get(self, name: str) -> models_pb2.Model:
-        loaded = self._pool.loaded
-        fixed = [model for model in self._unregistered(loaded) if model.name == name]
-        if fixed:
-            return fixed[0]
+    async def _get(self, name: str) -> convert.ListedModel:
+        for unregistered in self._catalog.unregistered():
+            if unregistered.name == name:
+                return unregistered
         summaries = await asyncio.to_thread(lambda: self._open_registry().list_models())
         for summary in summaries:
             if summary.name == name:
-                return convert.model_message(summary, loaded)
+                return summary
         raise ModelNotFoundError(self._catalog.unknown(name, [summary.name for summary in summaries]))
-
-    def _unregistered(self, loaded: frozenset[str]) -> list[models_pb2.Model]:
-        return [
-            convert.unregistered_model_message(name, version, is_loaded=reference in loaded)
-            for name, version, reference in self._catalog.unregistered()
-        ]

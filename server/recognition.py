@@ -97,35 +97,34 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
             await asyncio.wait(tasks, timeout=timeout_s)
 
     async def _recognize(self, request: speech_pb2.RecognizeRequest) -> speech_pb2.RecognizeResponse:
-        config = convert.stream_config(request.config)
-        duration_s = self._check_recording(config, request.audio)
+        call = convert.unary_call(request)
+        duration_s = self._check_recording(call)
         results: list[RecognitionResult] = []
 
         async def collect(update: StreamUpdate) -> None:
             if isinstance(update.event, RecognitionResult) and update.event.is_final:
                 results.append(update.event)
 
-        async with self._lease(config) as recognizer:
-            stream = RecognitionStream(config, recognizer, self._services, collect)
+        async with self._lease(call.config) as recognizer:
+            stream = RecognitionStream(call.config, recognizer, self._services, collect)
             with self._open(stream):
-                await stream.run(_pieces(config, request.audio))
-        ignored = convert.ignored_fields(request.config, is_streaming=False)
-        return convert.recognize_response(results, _identity(recognizer), duration_s, ignored)
+                await stream.run(_pieces(call))
+        return convert.recognize_response(results, _identity(recognizer), duration_s, call.ignored_fields)
 
     async def _stream(
         self, requests: AsyncIterator[speech_pb2.StreamingRecognizeRequest], context: Context
     ) -> None:
-        message = await self._first_config(requests)
-        config = convert.stream_config(message)
+        call = await self._first_message(requests)
 
         async def send(update: StreamUpdate) -> None:
             await context.write(convert.stream_response(update))
 
-        async with self._lease(config) as recognizer:
-            ignored = convert.ignored_fields(message, is_streaming=True)
-            ready = Ready(model=_identity(recognizer), limits=self._limits, ignored_fields=ignored)
+        async with self._lease(call.config) as recognizer:
+            ready = Ready(
+                model=_identity(recognizer), limits=self._limits, ignored_fields=call.ignored_fields
+            )
             await send(StreamUpdate(event=ready, progress=Progress()))
-            stream = RecognitionStream(config, recognizer, self._services, send)
+            stream = RecognitionStream(call.config, recognizer, self._services, send)
             deadlines = Deadlines(self._limits)
             watcher = asyncio.create_task(deadlines.watch(stream))
             try:
@@ -134,12 +133,12 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
             finally:
                 watcher.cancel()
 
-    async def _first_config(
+    async def _first_message(
         self, requests: AsyncIterator[speech_pb2.StreamingRecognizeRequest]
-    ) -> speech_pb2.RecognitionConfig:
+    ) -> convert.Call:
         try:
             async with asyncio.timeout(self._limits.first_message_s):
-                return convert.first_config(await anext(requests))
+                return convert.stream_call(await anext(requests))
         except StopAsyncIteration:
             message = "the stream ended without a message; send config first"
             raise ProtocolError(message, field="config") from None
@@ -162,8 +161,9 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
             _check_language(config.language, recognizer)
             yield recognizer
 
-    def _check_recording(self, config: StreamConfig, audio: bytes) -> float:
+    def _check_recording(self, call: convert.Call) -> float:
         """Length of a unary call's recording, s, within its limits."""
+        config, audio = call.config, call.audio
         duration_s = len(audio) / bytes_per_sample(config.encoding) / config.sample_rate_hz
         remedy = "stream it, or send it in parts"
         if len(audio) > self._limits.max_unary_bytes:
@@ -184,10 +184,10 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
             del self._streams[stream]
 
 
-async def _pieces(config: StreamConfig, audio: bytes) -> AsyncIterator[StreamInput]:
-    step = int(UNARY_PIECE_S * config.sample_rate_hz) * bytes_per_sample(config.encoding)
-    for start in range(0, len(audio), step):
-        yield audio[start : start + step]
+async def _pieces(call: convert.Call) -> AsyncIterator[StreamInput]:
+    step = int(UNARY_PIECE_S * call.config.sample_rate_hz) * bytes_per_sample(call.config.encoding)
+    for start in range(0, len(call.audio), step):
+        yield call.audio[start : start + step]
 
 
 def _identity(recognizer: Recognizer) -> ModelIdentity:

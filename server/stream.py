@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from asr.audio.pcm import bytes_per_sample
-from asr.errors import LexituneError
+from asr.errors import LexituneError, LimitError
 from asr.models.base import DecodingOptions, Samples
 from asr.results import Hypothesis, shift_words
 from asr.streaming.endpointer import FinalReason
@@ -234,7 +234,10 @@ class RecognitionStream:
             if not delivery.done() and (future.running() or future.done()):
                 return
         self._drop_interim()
-        future = self._submit(request, self._interim_options, Urgency.INTERIM)
+        try:
+            future = self._submit(request, self._interim_options, Urgency.INTERIM)
+        except LimitError:  # an interim is worth no stream: the next one may find room
+            return
         self._interim = future, group.create_task(self._deliver_interim(request, future))
 
     def _drop_interim(self) -> None:

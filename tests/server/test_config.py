@@ -50,12 +50,20 @@ def test_without_a_file_there_are_the_defaults() -> None:
         ("[limits]\nmax_streams = 0", "limits.max_streams is 0; give a number above 0"),
         ("limits = 3", "limits is 3; it must be of type Limits"),
         ("models = [", "is not TOML"),
+        (
+            "models = ['a', 'b']\nmax_models = 1",
+            "2 models to serve, and max_models is 1; raise max_models to 2",
+        ),
     ],
 )
 def test_each_mistake_has_its_message(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(OptionError) as caught:
         load_config(_write(tmp_path, text), {})
     assert message in str(caught.value)
+
+
+def test_a_model_given_twice_takes_one_place() -> None:
+    assert load_config(None, {"models": ("a", "a"), "max_models": 1}).max_models == 1
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

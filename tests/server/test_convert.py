@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from asr.audio.pcm import Encoding
 from asr.client import wire
 from asr.errors import OptionError, ProtocolError
+from asr.registry import ModelSummary, VersionSummary
 from asr.results import Hypothesis, Word
 from asr.streaming import FinalReason, SpeechEnded, SpeechStarted
 from asr.streaming.messages import (
@@ -29,7 +33,8 @@ from asr.streaming.messages import (
     StreamUpdate,
 )
 from asr.v1 import speech_pb2
-from server import convert
+from server import convert, models, recognition
+from server.catalog import UnregisteredModel
 
 MODEL = ModelIdentity(name="a", version="3", reference="models:/a/3", sha256="00ff")
 RESULT = RecognitionResult(
@@ -156,6 +161,32 @@ def test_messages_after_the_first() -> None:
         convert.stream_input(speech_pb2.StreamingRecognizeRequest(), limits)
 
 
+def test_models_are_listed_by_name_and_say_what_is_in_memory() -> None:
+    made_at = datetime(2026, 1, 2, tzinfo=UTC)
+    version = VersionSummary(
+        version="3", aliases=("production",), created_at=made_at, gate_passed=True, base="bundled:base"
+    )
+    registered = ModelSummary(name="barista", versions=(version,), aliases={"production": "3"})
+    bundled = UnregisteredModel(name="a", version="bundled", reference="bundled:a")
+    listed = convert.list_models_response([registered, bundled], frozenset({"bundled:a"})).models
+    assert [(one.name, one.versions[0].version, one.versions[0].loaded) for one in listed] == [
+        ("a", "bundled", True),
+        ("barista", "3", False),
+    ]
+    got = convert.get_model_response(registered, Limits(max_streams=7), frozenset({"models:/barista/3"}))
+    assert (got.limits.max_streams, got.model.versions[0].loaded) == (7, True)
+    assert got.model.versions[0].create_time.ToDatetime(UTC) == made_at
+    assert convert.set_alias_response(registered, frozenset()).model == listed[1]
+
+
+def test_the_servicers_build_no_messages() -> None:
+    """They may name the types of requests and responses in signatures, and the servicers they derive from."""
+    for module in (recognition, models):
+        tree = ast.parse(inspect.getsource(module))
+        called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        assert not {name for name in called if "_pb2" in name}, module.__name__
+
+
 def test_the_first_message_must_hold_the_config() -> None:
     with pytest.raises(ProtocolError, match="the first message holds audio"):
-        convert.first_config(wire.input_request(b"12", Encoding.LINEAR16))
+        convert.stream_call(wire.input_request(b"12", Encoding.LINEAR16))

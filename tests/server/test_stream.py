@@ -13,12 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 from asr.audio.pcm import Encoding, encode_pcm
-from asr.errors import AudioError, ExpiredError
+from asr.errors import AudioError, ExpiredError, LimitError
 from asr.models.base import DecodingOptions
 from asr.results import Hypothesis
 from asr.streaming.messages import RecognitionResult, StreamConfig, StreamInput, StreamUpdate
 from server.errors import first_leaf
-from server.scheduling import DecodeQueue
+from server.scheduling import DecodeQueue, Urgency
 from server.stream import MAX_PENDING_FINALS, Decoded, RecognitionStream, StreamServices
 
 CHUNK_BYTES = 3200
@@ -145,6 +145,54 @@ async def test_interims_are_greedy_and_one_at_a_time(services: StreamServices, p
         await running
     assert [options.beam_size for options in decoder.options] == [1, 7]
     assert not decoder.options[0].word_times
+
+
+@pytest.fixture
+def full() -> Iterator[tuple[StreamServices, threading.Event]]:
+    """Services whose decode queue has no room until the event is set."""
+    decodes: DecodeQueue[Decoded] = DecodeQueue(num_workers=1, max_waiting=1)
+    running, go_on = threading.Event(), threading.Event()
+
+    def occupy() -> Decoded:
+        running.set()
+        assert go_on.wait(10)
+        return []
+
+    decodes.submit(occupy, Urgency.FINAL)
+    assert running.wait(10)
+    decodes.submit(occupy, Urgency.FINAL)
+    with ThreadPoolExecutor(1) as front:
+        yield StreamServices(decodes=decodes, front=front, beam_size=5, max_queued_s=1.0), go_on
+    go_on.set()
+    decodes.close()
+
+
+async def test_a_full_queue_skips_interims_and_the_stream_goes_on(
+    full: tuple[StreamServices, threading.Event], payload: bytes
+) -> None:
+    services, go_on = full
+    decoder, collector = LengthDecoder(), Collector()
+    config = StreamConfig(interim_results=True, interim_interval_s=0.1)
+    stream = RecognitionStream(config, decoder, services, collector.send)
+    running = asyncio.create_task(stream.run(aiter(Source(payload[: 2 * 16_000 * 2], stays_open=True))))
+    await _until(lambda: running.done() or stream.progress.processed_s >= 1.9)
+    assert not decoder.options
+    go_on.set()
+    await _until(lambda: services.decodes.num_waiting == 0)
+    stream.end(ExpiredError("enough", reason="IDLE"))
+    with pytest.raises(ExpiredError):
+        await running
+    (final,) = collector.results
+    assert final.is_final
+
+
+async def test_a_full_queue_ends_a_stream_whose_final_it_refuses(
+    full: tuple[StreamServices, threading.Event], payload: bytes
+) -> None:
+    stream = RecognitionStream(StreamConfig(), LengthDecoder(), full[0], Collector().send)
+    with pytest.raises(ExceptionGroup) as caught:
+        await stream.run(aiter(Source(payload[: 2 * 16_000 * 2])))
+    assert isinstance(first_leaf(caught.value), LimitError)
 
 
 async def test_ending_a_stream_makes_final_what_is_open(services: StreamServices, payload: bytes) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from asr.errors import OptionError
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from asr.streaming.session import DecodeRequest, SessionOptions
 
 ENGINES = ("ctranslate2", "torch")
+GROUP_S = 600.0  # of audio held in memory at once, beside the recording that passes it
 BATCH_SEGMENTS = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
 
 __all__ = ["DecodingOptions", "Recognizer"]
@@ -172,6 +172,13 @@ def _as_segment(request: DecodeRequest, hypothesis: Hypothesis) -> Segment:
 def _in_groups(
     cut: Iterator[tuple[list[DecodeRequest], float]], num_workers: int
 ) -> Iterator[list[tuple[list[DecodeRequest], float]]]:
-    """Groups of recordings that hold enough segments to keep the workers busy."""
-    while group := list(islice(cut, num_workers * BATCH_SEGMENTS * 2)):
+    """Groups of recordings that hold enough segments to keep the workers busy, and no more audio than that needs."""
+    group: list[tuple[list[DecodeRequest], float]] = []
+    for one in cut:
+        group.append(one)
+        is_full = sum(len(segments) for segments, _ in group) >= num_workers * BATCH_SEGMENTS * 2
+        if is_full or sum(duration_s for _, duration_s in group) >= GROUP_S:
+            yield group
+            group = []
+    if group:
         yield group

@@ -11,6 +11,8 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from asr.errors import ChecksumError, ModelError, ModelNotFoundError, OptionError, UnavailableError
-from asr.models.reference import ModelReference, ReferenceKind, is_valid_name, parse_reference
+from asr.models.reference import ModelReference, ReferenceKind, is_valid_alias, is_valid_name, parse_reference
 from asr.storage import build_folder, cache_dir, home_dir, sha256_file
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ ARTIFACT_FOLDER = "model"
 TAG_GATE = "lexitune.gate_passed"
 TAG_BASE = "lexitune.base"
 TAG_CARD_SHA256 = "lexitune.card_sha256"
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}  # not minutes of silence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,13 +87,33 @@ def default_tracking_uri() -> str:
 def _client(uri: str) -> MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
     import mlflow
+
+    with reachable(uri):
+        client = mlflow.MlflowClient(uri)
+        client.search_registered_models(max_results=1)  # a server is not contacted before the first question
+    return client
+
+
+@contextmanager
+def reachable(uri: str) -> Iterator[None]:
+    """Turn what MLflow and its database raise into our errors.
+
+    Raises:
+        UnavailableError: the registry cannot be reached, opened or written.
+    """
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        return mlflow.MlflowClient(uri)
-    except (MlflowException, OSError) as error:
-        raise UnavailableError(f"the registry {_masked(uri)} cannot be opened: {error}") from error
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).splitlines()[0][:300]
+        raise UnavailableError(
+            f"the registry {_masked(uri)} cannot be used: {reason}; check MLFLOW_TRACKING_URI or LEXITUNE_HOME"
+        ) from error
 
 
 def _masked(uri: str) -> str:
@@ -113,8 +139,9 @@ class Registry:
 
     def list_models(self) -> list[ModelSummary]:
         """Every registered model, by name."""
-        models = self.client.search_registered_models(max_results=1000)
-        return sorted((self._summary(model) for model in models), key=lambda model: model.name)
+        with reachable(self.uri):
+            models = self.client.search_registered_models(max_results=1000)
+            return sorted((self._summary(model) for model in models), key=lambda model: model.name)
 
     def get_model(self, name: str) -> ModelSummary:
         """One registered model.
@@ -122,8 +149,9 @@ class Registry:
         Raises:
             ModelNotFoundError: there is none of this name; the message lists the near ones.
         """
-        for model in self.client.search_registered_models(filter_string=f"name = '{_checked(name)}'"):
-            return self._summary(model)
+        with reachable(self.uri):
+            for model in self.client.search_registered_models(filter_string=f"name = '{_checked(name)}'"):
+                return self._summary(model)
         raise ModelNotFoundError(self._no_model(name))
 
     def get_version(self, name: str, version: str) -> VersionSummary:
@@ -146,14 +174,15 @@ class Registry:
             ModelNotFoundError: the model or the version does not exist.
             OptionError: the alias is not a name.
         """
-        if not is_valid_name(alias) or alias.isdigit() or alias == "latest":
+        if not is_valid_alias(alias):
             raise OptionError(
                 f"alias {alias!r} is not allowed; give 1-128 letters, digits, '.', '-' or '_', "
                 "not a number alone and not 'latest'",
                 field="alias",
             )
         self.get_version(name, version)
-        self.client.set_registered_model_alias(name, alias, version)
+        with reachable(self.uri):
+            self.client.set_registered_model_alias(name, alias, version)
 
     def resolve_alias(self, reference: ModelReference) -> ModelReference:
         """``models:/NAME@ALIAS`` to the version it points at now; a version reference is checked and returned."""
@@ -176,9 +205,10 @@ class Registry:
         """
         parsed = parse_reference(reference) if isinstance(reference, str) else reference
         parsed = self.resolve_alias(parsed)
-        version = self.client.get_model_version(parsed.name, parsed.version)
-        expected = version.tags.get(TAG_CARD_SHA256, "")
-        path = self._local_path(version.source, expected)
+        with reachable(self.uri):
+            version = self.client.get_model_version(parsed.name, parsed.version)
+            expected = version.tags.get(TAG_CARD_SHA256, "")
+            path = self._local_path(version.source, expected)
         verify_card(path, expected)
         return ResolvedVersion(name=parsed.name, version=parsed.version, path=path, sha256=expected)
 

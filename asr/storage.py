@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
+
+from asr.errors import UnavailableError
 
 
 def home_dir(*parts: str) -> Path:
@@ -30,6 +33,25 @@ def _made(root: Path, parts: tuple[str, ...]) -> Path:
     folder = root.joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the lock goes with the process, however that ends.
+
+    Raises:
+        UnavailableError: another process holds it.
+    """
+    lock = folder.with_name(folder.name + ".lock")
+    with lock.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnavailableError(
+                f"another process works on the same job in {folder}; wait for it, or stop it and run this again"
+            ) from error
+        yield
+        lock.unlink(missing_ok=True)
 
 
 def sha256_file(path: Path) -> str:

@@ -25,6 +25,7 @@ import soxr
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from asr.audio.pcm import Encoding, encode_pcm
@@ -203,7 +204,7 @@ async def stream_call(address: str, audio: bytes, columns: Sequence[Column]) -> 
                     if is_terminal:
                         live.update(side_by_side(columns), refresh=True)
                     elif update.event.is_final:
-                        console.print(f"{column.title} | {update.event.text}")
+                        console.print(f"{column.title} | {update.event.text}", markup=False)
 
             await asyncio.gather(*(follow(column) for column in columns))
 
@@ -225,8 +226,8 @@ def side_by_side(columns: Sequence[Column]) -> Table:
     for row in range(height):
         cells = []
         for column in columns:
-            interim = f"[dim]{column.interim}[/dim]" if row == len(column.finals) else ""
-            cells.append(column.finals[row] if row < len(column.finals) else interim)
+            interim = f"[dim]{escape(column.interim)}[/dim]" if row == len(column.finals) else ""
+            cells.append(escape(column.finals[row]) if row < len(column.finals) else interim)
         table.add_row(*cells)
     return table
 

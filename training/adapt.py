@@ -17,25 +17,27 @@ import torch
 from torch import Tensor
 
 from asr import __version__
-from asr.data.manifest import Utterance, load_samples
+from asr.data.manifest import Utterance
 from asr.errors import InputError
 from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
 from asr.models.checkpoint import load_whisper, save_whisper
-from asr.models.export import PARITY_RATIO, Parity, check_parity, export_ctranslate2
+from asr.models.export import Parity, check_parity, export_ctranslate2
 from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, resolve_model, serving_folder
 from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.whisper_torch import TorchWhisper
-from asr.storage import home_dir
+from asr.registry import Registry
+from asr.storage import exclusive, home_dir
 from training.checkpoint import CheckpointStore, CurvePoint
 from training.data import AdaptationData, collect
 from training.encoder_cache import EncoderCache
 from training.examples import Example, examples_digest, make_examples
-from training.gate import GateVerdict, general_budget, judge
+from training.gate import GateFigures, GateVerdict, general_budget, judge
 from training.interpolate import MixScore, choose_mix, interpolate
 from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult
 from training.methods import DecoderMethod, FullMethod, Method, default_learning_rate
 from training.progress import Reporter
+from training.publish import publish
 from training.report import AdaptationReport, build_card, build_run
 from training.scoring import GREEDY, SERVED, Scorer
 from training.spec import MIXES, AdaptationSpec
@@ -58,7 +60,10 @@ def adapt(spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2) -> 
     Raises:
         LexituneError: the input cannot be used.
     """
-    return _Job(spec, reporter, num_workers).run()
+    registry = Registry.open()  # before hours of work, not after
+    job = _Job(spec, reporter, num_workers, registry)
+    with exclusive(job.folder):
+        return job.run()
 
 
 def choose_method(spec: AdaptationSpec, num_recorded_hours: float) -> tuple[str, str]:
@@ -73,12 +78,15 @@ def choose_method(spec: AdaptationSpec, num_recorded_hours: float) -> tuple[str,
 class _Job:
     """The steps of one job and what they share."""
 
-    def __init__(self, spec: AdaptationSpec, reporter: Reporter, num_workers: int) -> None:
+    def __init__(
+        self, spec: AdaptationSpec, reporter: Reporter, num_workers: int, registry: Registry
+    ) -> None:
+        self._registry = registry
         self._spec = spec
         self._reporter = reporter
         self._num_workers = num_workers
         self._base: ResolvedModel = resolve_model(spec.base)
-        self._folder = home_dir("work", spec.digest(self._base.sha256, __version__, *_input_hashes(spec)))
+        self.folder = home_dir("work", spec.digest(self._base.sha256, __version__, *_input_hashes(spec)))
         self._tokenizer = WhisperTokenizer(self._base.transformers_dir / "tokenizer.json")
         torch.manual_seed(spec.seed)
         torch.set_num_threads(max(1, num_workers))
@@ -97,7 +105,7 @@ class _Job:
         mixes = self._measure_mixes(scorer, base_state, trained, data)
         chosen = self._choose(mixes)
         final = interpolate(base_state, trained.weights or {}, chosen.score.mix)
-        folder, parity = self._export(final, model, data)
+        folder, parity = self._export(final, scorer, data)
         verdict = self._judge(mixes[0], chosen, parity)
         facts = {
             "method": method,
@@ -111,11 +119,11 @@ class _Job:
         }
         evaluations = {"base": mixes[0].evaluations, "adapted": chosen.evaluations}
         report = self._publish(folder, data, evaluations, verdict, facts)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         return report
 
     def _collect(self) -> AdaptationData:
-        data = collect(self._spec, self._folder / "data", self._reporter)
+        data = collect(self._spec, self.folder / "data", self._reporter)
         for note in data.notes:
             self._reporter.note(note)
         return data
@@ -135,7 +143,7 @@ class _Job:
 
     def _encode(self, examples: Sequence[Example]) -> EncoderCache:
         engine = CTranslate2Whisper(serving_folder(self._base), num_workers=self._num_workers)
-        cache = EncoderCache(self._folder / "encoded", engine, num_workers=self._num_workers)
+        cache = EncoderCache(self.folder / "encoded", engine, num_workers=self._num_workers)
         with self._reporter.stage("encoding train", len(examples)) as stage:
             cache.fill([example.utterance for example in examples], stage.advance)
         return cache
@@ -165,7 +173,7 @@ class _Job:
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
                 on_point=lambda point: self._reporter.note(_point_line(point)),
             )
-            return loop.run(CheckpointStore(self._folder / "checkpoints"), hooks)
+            return loop.run(CheckpointStore(self.folder / "checkpoints"), hooks)
 
     def _texts_score(
         self, texts: Sequence[str], utterances: Sequence[Utterance], data: AdaptationData
@@ -203,15 +211,16 @@ class _Job:
             )
         return next(mix for mix in mixes if mix.score is best)
 
-    def _export(self, state: Mapping[str, Tensor], model: Any, data: AdaptationData) -> tuple[Path, Parity]:
-        folder = self._folder / "version"
+    def _export(
+        self, state: Mapping[str, Tensor], scorer: Scorer, data: AdaptationData
+    ) -> tuple[Path, Parity]:
+        folder = self.folder / "version"
         shutil.rmtree(folder, ignore_errors=True)
         save_whisper(state, self._base.transformers_dir, folder)
         export_ctranslate2(folder, folder / CTRANSLATE2_FOLDER)
-        model.load_state_dict(state)
-        probes = [load_samples(utterance) for utterance in (*data.dev, *data.general)[:PARITY_PROBES]]
+        probes = scorer.segments((*data.dev, *data.general))[:PARITY_PROBES]
         exported = CTranslate2Whisper(folder / CTRANSLATE2_FOLDER, num_threads=self._num_workers)
-        parity = check_parity(TorchWhisper(folder, model=model), exported, probes, GREEDY)
+        parity = check_parity(TorchWhisper(folder), exported, probes, GREEDY)
         exported.close()
         self._reporter.note(
             f"export: {parity.num_equal}/{parity.num_probes} probes equal, {parity.ratio:.1%} of characters"
@@ -226,15 +235,15 @@ class _Job:
             num_samples=options.bootstrap_samples,
             seed=self._spec.seed,
         )
-        return judge(
+        figures = GateFigures(
             prob_better=comparison.prob_better,
             metric=base.evaluations["dev"].error_name,
+            resampled=f"{comparison.num_units} {comparison.unit}s",
             base_general_wer=base.score.general_wer,
             general_wer=chosen.score.general_wer,
             parity=parity.ratio,
-            min_parity=PARITY_RATIO,
-            options=options,
         )
+        return judge(figures, options)
 
     def _publish(
         self,
@@ -244,15 +253,11 @@ class _Job:
         verdict: GateVerdict,
         facts: dict[str, Any],
     ) -> AdaptationReport:
-        from asr.registry import Registry
-        from training.publish import publish
-
         card = build_card(self._spec, self._base, data, evaluations, verdict, facts)
-        registry = Registry.open()
-        version = publish(registry, self._spec.name, folder, card, build_run(self._spec, card))
+        version = publish(self._registry, self._spec.name, folder, card, build_run(self._spec, card))
         promoted = bool(self._spec.alias) and verdict.passed
         if promoted:
-            registry.set_alias(self._spec.name, self._spec.alias, version)
+            self._registry.set_alias(self._spec.name, self._spec.alias, version)
         return AdaptationReport(
             name=self._spec.name, version=version, verdict=verdict, card=card,
             promoted_alias=self._spec.alias if promoted else "",

@@ -17,11 +17,17 @@ from asr.data.glossary import Term, read_terms
 from asr.data.manifest import Utterance, manifest_sha256, read_manifest
 from asr.data.splits import split_manifest
 from asr.errors import InputError
-from training.inputs import read_checked, refuse_leakage
+from training.inputs import check_languages, read_checked, refuse_leakage, shared_audio
 from training.progress import Reporter
 from training.spec import AdaptationSpec
 from training.synth.dataset import Sentence, SynthesisOptions, synthesize_dataset
-from training.synth.text import carrier_sentences, read_templates, read_text_lines
+from training.synth.text import (
+    TEMPLATES,
+    CarrierSentence,
+    carrier_sentences,
+    read_templates,
+    read_text_lines,
+)
 
 _T = TypeVar("_T")
 
@@ -92,12 +98,20 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
         )
     if spec.dev:
         dev = read_checked(spec.dev, reporter, sources.notes)
-        refuse_leakage(train, dev)
+        refuse_leakage(train, dev, "--dev")
     else:
         dev = [*sources.dev, *speak("dev", sources.dev_sentences, 1, spec.seed + 1)]
         sources.notes.append(_origin("dev", len(sources.dev), len(sources.dev_sentences)))
+    sources.notes.append(
+        "dev chooses the checkpoint and the mix, and judges them: its figures are a little too good"
+    )
+    if critical := sum(term.critical for term in glossary):
+        sources.notes.append(
+            f"terms: {critical} are marked critical; the gate does not check them one by one yet"
+        )
     if spec.general:
         rows = read_checked(spec.general, reporter, sources.notes)
+        refuse_leakage(train, rows, "--general")
         general = _limited(rows, MAX_GENERAL, "general", sources.notes)
     else:
         general = speak(
@@ -107,6 +121,7 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
             f"general: {len(general)} everyday sentences, all synthesised; give --general for your own"
         )
     _check_sizes(train, dev, general)
+    check_languages((*train, *dev, *general))
     said = {term for row in (*dev, *train) for term in row.terms or ()}
     return AdaptationData(
         train=train,
@@ -145,29 +160,31 @@ def _split_text(spec: AdaptationSpec, path: Path, sources: _Sources) -> None:
 
 
 def _split_carriers(spec: AdaptationSpec, glossary: Sequence[Term], sources: _Sources) -> None:
-    templates = spec.templates
+    """Sentences around every term: train from the user's templates or ours, dev always from ours, no text in both."""
+    wanted = spec.split.carriers_per_term
     limit = spec.training.max_train_sentences
-    per_term = max(1, min(spec.split.carriers_per_term, limit // len(glossary)))
-    if per_term < spec.split.carriers_per_term:
+    templates = read_templates(spec.templates) if spec.templates else list(TEMPLATES)
+    per_term = max(1, min(wanted, limit // len(glossary), len(templates) - 1 or 1))
+    if per_term < wanted:
         sources.notes.append(
-            f"terms: {per_term} sentences for each of {len(glossary)} terms, not {spec.split.carriers_per_term}: "
-            f"training.max_train_sentences is {limit}"
+            f"terms: {per_term} sentences for each of {len(glossary)} terms, not {wanted}: there are {len(templates)} "
+            f"templates, and training.max_train_sentences is {limit}"
         )
-    lines = read_templates(templates) if templates else None
-    carriers = carrier_sentences(glossary, per_term=per_term + 1, seed=spec.seed, templates=lines)
-    by_term: dict[str, int] = {}
-    for carrier in carriers:
-        sentence = _sentence("term", carrier.text, carrier.terms)
-        first = carrier.terms[0]
-        by_term[first] = by_term.get(first, 0) + 1
-        is_dev = by_term[first] == per_term + 1 and not spec.dev
-        (sources.dev_sentences if is_dev else sources.train_sentences).append(sentence)
-    if len(sources.dev_sentences) > spec.split.max_dev and not spec.text:
-        kept = sorted(sources.dev_sentences, key=lambda s: _position(s.text))[: spec.split.max_dev]
-        sources.notes.append(
-            f"dev: {len(kept)} of {len(sources.dev_sentences)} carrier sentences are measured on"
-        )
-        sources.dev_sentences = kept
+    train = carrier_sentences(glossary, per_term=per_term, seed=spec.seed, templates=templates)
+    texts = {carrier.text for carrier in train}
+    unique = {carrier.text: carrier for carrier in train}.values()
+    sources.train_sentences += [_sentence("term", carrier.text, carrier.terms) for carrier in unique]
+    if spec.dev:
+        return
+    per_dev = max(
+        1, -(-2 * MIN_DEV // len(glossary))
+    )  # a glossary of one or two terms is measured on enough, too
+    kept: dict[str, CarrierSentence] = {}
+    for term in glossary:
+        drawn = carrier_sentences([term], per_term=len(TEMPLATES), seed=spec.seed + 1)
+        fresh = [carrier for carrier in drawn if carrier.text not in texts]
+        kept |= {carrier.text: carrier for carrier in fresh[:per_dev]}
+    sources.dev_sentences += [_sentence("term", carrier.text, carrier.terms) for carrier in kept.values()]
 
 
 def _split_recordings(spec: AdaptationSpec, rows: list[Utterance], sources: _Sources) -> None:
@@ -187,8 +204,11 @@ def _split_recordings(spec: AdaptationSpec, rows: list[Utterance], sources: _Sou
             f"--train {spec.train}: too few speakers or sessions in {len(rows)} rows for dev; give --dev, or raise "
             f"split.dev_share above {spec.split.dev_share}"
         )
+    leaked = set(shared_audio(parts["train"], parts["dev"]))
+    if leaked:
+        sources.notes.append(f"dev: {len(leaked)} rows left out, whose audio is in train too")
     sources.train += parts["train"]
-    sources.dev += parts["dev"]
+    sources.dev += [row for row in parts["dev"] if row not in leaked]
 
 
 def _sentence(kind: str, text: str, terms: tuple[str, ...] | None) -> Sentence:
@@ -224,5 +244,7 @@ def _check_sizes(train: Sequence[Utterance], dev: Sequence[Utterance], general: 
             raise InputError(
                 f"{len(rows)} utterances for {name}; at least {MIN_DEV} are needed: give {option}"
             )
+    if not any(row.text or row.terms is not None for row in dev):
+        raise InputError("the dev set cannot be scored: its rows have neither text nor terms")
     if not any(row.text for row in general):
         raise InputError("the general set has no transcripts; its rows need text")

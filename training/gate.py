@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asr.models.export import PARITY_RATIO
 from training.spec import GateOptions
 
 
@@ -53,44 +54,50 @@ def general_budget(base_wer: float, options: GateOptions) -> float:
     return base_wer + max(options.general_points / 100, options.general_relative * base_wer)
 
 
-def judge(
-    *, prob_better: float, metric: str, base_general_wer: float, general_wer: float, parity: float,
-    min_parity: float, options: GateOptions,
-) -> GateVerdict:  # fmt: skip
-    """Hold the figures against the limits.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateFigures:
+    """What is held against the limits.
 
-    Args:
+    Attributes:
         prob_better: share of paired resamples in which the adapted model has the lower domain error.
-        metric: what the domain error is, for the message.
+        metric: what the domain error is.
+        resampled: over what the resamples are drawn, e.g. "52 utterances".
         base_general_wer: of the base, as a share.
         general_wer: of the adapted model.
         parity: share of equal characters between the exported model and the reference engine.
-        min_parity: its limit.
-        options: the limits.
     """
-    budget = general_budget(base_general_wer, options)
-    return GateVerdict(
-        (
-            Check(
-                name="domain",
-                value=prob_better,
-                limit=options.min_prob_better,
-                passed=prob_better >= options.min_prob_better,
-                detail=f"P({metric} better) = {prob_better:.3f}, needed {options.min_prob_better}",
-            ),
-            Check(
-                name="general",
-                value=general_wer,
-                limit=budget,
-                passed=general_wer <= budget,
-                detail=f"general WER {general_wer:.2%} after {base_general_wer:.2%}, at most {budget:.2%}",
-            ),
-            Check(
-                name="export",
-                value=parity,
-                limit=min_parity,
-                passed=parity >= min_parity,
-                detail=f"export says {parity:.1%} the same as the reference engine, needed {min_parity:.0%}",
-            ),
-        )
+
+    prob_better: float
+    metric: str
+    resampled: str
+    base_general_wer: float
+    general_wer: float
+    parity: float
+
+
+def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
+    """Hold the figures against the limits."""
+    budget = general_budget(figures.base_general_wer, options)
+    domain = Check(
+        name="domain",
+        value=figures.prob_better,
+        limit=options.min_prob_better,
+        passed=figures.prob_better >= options.min_prob_better,
+        detail=f"P({figures.metric} better) = {figures.prob_better:.3f} over {figures.resampled}, needed "
+        f"{options.min_prob_better}",
     )
+    general = Check(
+        name="general",
+        value=figures.general_wer,
+        limit=budget,
+        passed=figures.general_wer <= budget,
+        detail=f"general WER {figures.general_wer:.2%} after {figures.base_general_wer:.2%}, at most {budget:.2%}",
+    )
+    export = Check(
+        name="export",
+        value=figures.parity,
+        limit=PARITY_RATIO,
+        passed=figures.parity >= PARITY_RATIO,
+        detail=f"export says {figures.parity:.1%} the same as the reference engine, needed {PARITY_RATIO:.0%}",
+    )
+    return GateVerdict((domain, general, export))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr.data.manifest import Utterance, read_manifest
+from asr.data.manifest import Utterance, audio_sha256, read_manifest
 from asr.data.validate import validate_manifest
 from asr.errors import InputError
 from training.progress import Reporter
@@ -36,16 +36,56 @@ def read_checked(path: Path, reporter: Reporter, notes: list[str]) -> list[Utter
     return read_manifest(path)
 
 
-def refuse_leakage(train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
+def refuse_leakage(train: Sequence[Utterance], measured: Sequence[Utterance], option: str) -> None:
     """Check that no stretch of audio is both trained and measured on.
 
     Raises:
         InputError: some is; names the first.
     """
-    trained = {(row.audio_path, row.offset_s, row.channel) for row in train}
-    shared = [row.id for row in dev if (row.audio_path, row.offset_s, row.channel) in trained]
+    shared = shared_audio(train, measured)
     if shared:
         raise InputError(
-            f"{len(shared)} utterances are in both --train and --dev, {shared[0]!r} first: what is trained on proves "
-            "nothing; lexitune data split makes parts that share none"
+            f"{len(shared)} utterances of {option} are trained on too, {shared[0].id!r} first: what is trained on "
+            "proves nothing; lexitune data split makes parts that share none"
+        )
+
+
+def shared_audio(train: Sequence[Utterance], measured: Sequence[Utterance]) -> list[Utterance]:
+    """The rows of ``measured`` whose audio, by its bytes, overlaps with a row of ``train`` on the same channel."""
+    spans: dict[str, list[Utterance]] = {}
+    hashes: dict[Path, str] = {}
+
+    def digest(row: Utterance) -> str:
+        if row.audio_path not in hashes:
+            hashes[row.audio_path] = audio_sha256(row.audio_path)
+        return hashes[row.audio_path]
+
+    for row in train:
+        spans.setdefault(digest(row), []).append(row)
+    return [row for row in measured if any(_overlap(row, other) for other in spans.get(digest(row), ()))]
+
+
+def _overlap(row: Utterance, other: Utterance) -> bool:
+    apart = row.channel is not None and other.channel is not None and row.channel != other.channel
+    begins, ends = max(row.offset_s, other.offset_s), min(_end_s(row), _end_s(other))
+    return not apart and begins < ends
+
+
+def _end_s(row: Utterance) -> float:
+    return row.offset_s + row.duration_s
+
+
+def check_languages(rows: Sequence[Utterance]) -> None:
+    """Check that every row that names a language names English, the one that this release adapts to.
+
+    Raises:
+        InputError: another language.
+    """
+    others = sorted(
+        {row.language for row in rows if row.language and row.language.split("-")[0].lower() != "en"}
+    )
+    if others:
+        raise InputError(
+            f"rows are in {', '.join(others)}; this release adapts English only: leave them out, or drop the key "
+            "language if it is wrong"
         )

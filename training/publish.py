@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asr.registry import ARTIFACT_FOLDER, CARD, TAG_BASE, TAG_CARD_SHA256, TAG_GATE, Registry, file_hashes
+from asr.registry import (
+    ARTIFACT_FOLDER,
+    CARD,
+    TAG_BASE,
+    TAG_CARD_SHA256,
+    TAG_GATE,
+    Registry,
+    file_hashes,
+    reachable,
+)
 from asr.storage import home_dir
 
 EXPERIMENT = "lexitune"
@@ -56,18 +65,21 @@ def publish(registry: Registry, name: str, folder: Path, card: Mapping[str, Any]
         card: what is known about the version; keys ``base`` and ``gate`` ({"passed": bool}) become tags.
         run: parameters, figures and curves.
     """
-    from mlflow.exceptions import MlflowException
-
-    client = registry.client
     card_sha256 = write_card(folder, card)
+    tags = {TAG_BASE: str(card.get("base", "")), TAG_CARD_SHA256: card_sha256}
+    if "gate" in card:
+        tags[TAG_GATE] = str(card["gate"]["passed"]).lower()
+    with reachable(registry.uri):
+        return _publish(registry, name, folder, tags, run)
+
+
+def _publish(registry: Registry, name: str, folder: Path, tags: dict[str, str], run: Run) -> str:
+    client = registry.client
     run_id, artifact_uri = _start_run(client, registry.uri, run)
     try:
         _log(client, run_id, run)
         client.log_artifacts(run_id, str(folder), ARTIFACT_FOLDER)
-        _register_name(client, name, MlflowException)
-        tags = {TAG_BASE: str(card.get("base", "")), TAG_CARD_SHA256: card_sha256}
-        if "gate" in card:
-            tags[TAG_GATE] = str(card["gate"]["passed"]).lower()
+        _register_name(client, name)
         source = f"{artifact_uri}/{ARTIFACT_FOLDER}"
         version = client.create_model_version(name, source=source, run_id=run_id, tags=tags)
     except BaseException:
@@ -112,12 +124,10 @@ def _log(client: Any, run_id: str, run: Run) -> None:
         client.log_text(run_id, text, name)
 
 
-def _register_name(client: Any, name: str, exists: type[Exception]) -> None:
-    get: Callable[[str], Any] = client.get_registered_model
+def _register_name(client: Any, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
     try:
-        get(name)
-    except exists:
-        try:
-            client.create_registered_model(name)
-        except exists:
-            get(name)  # another process made it; or the true error shows here
+        client.create_registered_model(name)
+    except MlflowException:
+        client.get_registered_model(name)  # it exists already; or the true error shows here

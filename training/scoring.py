@@ -43,11 +43,15 @@ class Scorer:
             for _ in workers.map(self._prepare, utterances):
                 on_done()
 
+    def segments(self, utterances: Sequence[Utterance]) -> list[Samples]:
+        """Every segment of utterances that were prepared."""
+        return [segment for utterance in utterances for segment in self._segments[utterance]]
+
     def texts(
         self, state: Mapping[str, Tensor], utterances: Sequence[Utterance], options: DecodingOptions
     ) -> list[str]:
         """Text of every utterance under the weights ``state``."""
-        segments = [segment for utterance in utterances for segment in self._segments[utterance]]
+        segments = self.segments(utterances)
         batches = [segments[start : start + BATCH] for start in range(0, len(segments), BATCH)]
         with tempfile.TemporaryDirectory(prefix="lexitune-score-") as temporary:
             folder = Path(temporary)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from asr.errors import OptionError
-from asr.models.reference import is_valid_name, parse_reference
+from asr.models.reference import is_valid_alias, is_valid_name, parse_reference
+from asr.options import read_options, read_toml
+from asr.text.normalize import DEFAULT_NORMALIZER, get_normalizer
 
 METHODS = ("auto", "decoder", "full")
 PLANNED_METHODS = ("lora", "ctc")
@@ -60,8 +60,18 @@ class TrainingOptions:
                 f"{MAX_SANE_LEARNING_RATE:g}: give 1e-6 to {MAX_SANE_LEARNING_RATE:g}, or 0 for the model's own",
                 field="training.learning_rate",
             )
-        if not 0 <= self.replay_share <= 1:
-            raise OptionError(f"training.replay_share is {self.replay_share:g}; give 0 to 1")
+        ranges = {
+            "replay_share": (0, 1),
+            "warmup_share": (0, 1),
+            "weight_decay": (0, 1),
+            "clip_norm": (1e-3, 1e3),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise OptionError(
+                    f"training.{name} is {getattr(self, name):g}; give {low:g} to {high:g}",
+                    field=f"training.{name}",
+                )
         for name in (
             "epochs",
             "batch_size",
@@ -155,7 +165,7 @@ class AdaptationSpec:
     method: str = "auto"
     alias: str = ""
     seed: int = 0
-    normalizer: str = "whisper-en-1"
+    normalizer: str = DEFAULT_NORMALIZER
     training: TrainingOptions = field(default_factory=TrainingOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     gate: GateOptions = field(default_factory=GateOptions)
@@ -165,10 +175,14 @@ class AdaptationSpec:
             raise OptionError(
                 f"--name {self.name!r} is not allowed; give 1-128 letters, digits, '.', '-' or '_'"
             )
-        if self.alias and not is_valid_name(self.alias):
+        if self.alias and not is_valid_alias(self.alias):
             raise OptionError(
-                f"--alias {self.alias!r} is not allowed; give 1-128 letters, digits, '.', '-' or '_'"
+                f"--alias {self.alias!r} is not allowed; give 1-128 letters, digits, '.', '-' or '_', "
+                "not a number alone and not 'latest'"
             )
+        if not 0 <= self.seed < 2**32:
+            raise OptionError(f"--seed is {self.seed}; give 0 to {2**32 - 1}")
+        get_normalizer(self.normalizer)
         if self.method in PLANNED_METHODS:
             raise OptionError(f"--method {self.method} is not in this release; choose {', '.join(METHODS)}")
         if self.method not in METHODS:
@@ -191,39 +205,22 @@ class AdaptationSpec:
         return hashlib.sha256(payload.encode()).hexdigest()[:16]
 
 
-_GROUPS: dict[str, type[Any]] = {"training": TrainingOptions, "split": SplitOptions, "gate": GateOptions}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobOptions:
+    """What a job's TOML file may hold; the rest of a spec comes from the command line."""
+
+    seed: int = 0
+    normalizer: str = DEFAULT_NORMALIZER
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    split: SplitOptions = field(default_factory=SplitOptions)
+    gate: GateOptions = field(default_factory=GateOptions)
 
 
 def read_option_groups(path: Path) -> dict[str, Any]:
-    """The groups of a TOML file as keyword arguments for :class:`AdaptationSpec`.
+    """The keys of a TOML file as keyword arguments for :class:`AdaptationSpec`.
 
     Raises:
         OptionError: not TOML, an unknown key, or a value out of range.
     """
-    try:
-        tables = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise OptionError(f"--config {path} cannot be read as TOML: {error}") from error
-    _refuse_unknown(tables, (*_GROUPS, "seed", "normalizer"), str(path))
-    values: dict[str, Any] = {}
-    for key, value in tables.items():
-        values[key] = _group(key, value, path) if key in _GROUPS else value
-    return values
-
-
-def _group(name: str, table: Any, path: Path) -> Any:
-    if not isinstance(table, Mapping):
-        raise OptionError(f"{path}: {name} must be a table; write [{name}]", field=name)
-    _refuse_unknown(table, tuple(f.name for f in fields(_GROUPS[name])), f"{path}: [{name}]")
-    try:
-        return _GROUPS[name](**table)
-    except TypeError as error:
-        raise OptionError(f"{path}: [{name}]: {error}; see docs/configuration.md", field=name) from error
-
-
-def _refuse_unknown(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise OptionError(
-            f"{where}: unknown key {', '.join(unknown)}; known: {', '.join(known)}", field=unknown[0]
-        )
+    options = read_options(JobOptions, read_toml(path))
+    return {one.name: getattr(options, one.name) for one in fields(options)}

@@ -39,7 +39,7 @@ def evaluate(
     get_normalizer(name)
     utterances = read_manifest(manifest)
     glossary = [term.text for term in read_terms(terms)] if terms else _terms_of_rows(utterances)
-    lacking = [row.id for row in utterances if not row.text and row.terms is None]
+    lacking = [row.id for row in utterances if row.text is None and row.terms is None]
     if lacking:
         raise InputError(
             f"{manifest}: {lacking[0]} and {len(lacking) - 1} more have neither text nor terms to score"
@@ -69,6 +69,8 @@ def evaluate(
             "delta": comparison.delta,
             "interval": [comparison.low, comparison.high],
             "prob_better": comparison.prob_better,
+            "resampled": comparison.unit,
+            "num_resampled": comparison.num_units,
         }
     if report:
         _write_report(report, document, evaluations)
@@ -112,11 +114,12 @@ _COUNTS = (
 
 
 def _print_table(document: dict[str, Any]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     columns = [document] + ([document["against"]] if "against" in document else [])
     table = Table(
-        "", *(column["model"] for column in columns), caption=f"normaliser {document['normalizer']}"
+        "", *(escape(column["model"]) for column in columns), caption=f"normaliser {document['normalizer']}"
     )
     for key in _RATES:
         if document[key] is not None:
@@ -133,7 +136,9 @@ def _print_table(document: dict[str, Any]) -> None:
         c = document["comparison"]
         interval = f"{c['interval'][0]:+.2%} to {c['interval'][1]:+.2%}"
         stdout.print(
-            f"{c['metric']} {c['delta']:+.2%} ({interval}), P(better) {c['prob_better']:.3f}", markup=False
+            f"{c['metric']} {c['delta']:+.2%} ({interval}), P(better) {c['prob_better']:.3f}, "
+            f"{c['num_resampled']} {c['resampled']}s resampled",
+            markup=False,
         )
 
 

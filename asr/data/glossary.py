@@ -20,7 +20,7 @@ class Term:
 
     Attributes:
         text: as it should be written.
-        critical: the gate lets no model pass that is worse on it.
+        critical: the user's mark; kept, and not yet checked by the gate.
     """
 
     text: str

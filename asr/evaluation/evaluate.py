@@ -113,6 +113,13 @@ class Evaluation:
         return self.audio_s / self.compute_s if self.compute_s else None
 
 
+def transcript_of(utterance: Utterance) -> str | None:
+    """What was said, as far as it is known: an empty text is silence, unless the row names terms instead."""
+    if utterance.text is None or (not utterance.text.strip() and utterance.terms is not None):
+        return None
+    return utterance.text
+
+
 def evaluate_texts(
     utterances: Sequence[Utterance],
     hypotheses: Sequence[str],
@@ -124,7 +131,7 @@ def evaluate_texts(
     """Score texts against the utterances' transcripts and terms, row by row."""
     rows = []
     for utterance, hypothesis in zip(utterances, hypotheses, strict=True):
-        reference = utterance.text or None
+        reference = transcript_of(utterance)
         said = utterance.terms if utterance.terms is not None else reference
         rows.append(
             Row(
@@ -132,8 +139,8 @@ def evaluate_texts(
                 speaker=utterance.speaker or utterance.session or "",
                 reference=reference,
                 hypothesis=hypothesis,
-                words=word_errors(reference, hypothesis, normalizer) if reference else None,
-                chars=char_errors(reference, hypothesis, normalizer) if reference else None,
+                words=word_errors(reference, hypothesis, normalizer) if reference is not None else None,
+                chars=char_errors(reference, hypothesis, normalizer) if reference is not None else None,
                 terms=term_counts(said, hypothesis, terms, normalizer)
                 if said is not None and terms
                 else None,
@@ -224,6 +231,7 @@ def as_document(evaluation: Evaluation) -> dict[str, Any]:
         "model": evaluation.model,
         "normalizer": evaluation.normalizer,
         "utterances": len(evaluation.rows),
+        "utterances_with_text": sum(row.words is not None for row in evaluation.rows),
         "wer": words.rate if words else None,
         "wer_interval": _interval(evaluation) if words else None,
         "cer": chars.rate if chars else None,

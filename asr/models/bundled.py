@@ -17,7 +17,7 @@ from asr.errors import ChecksumError, MissingDependencyError, ModelNotFoundError
 from asr.models.unfuse import write_transformers
 from asr.storage import build_folder, cache_dir, sha256_file
 
-_FORMAT = "2"  # bump when what is written into the cache changes
+_FORMAT = "3"  # bump when what is written into the cache changes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

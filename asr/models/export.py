@@ -15,7 +15,7 @@ from asr.models.base import DecodingOptions, Samples, SpeechModel
 from asr.models.checkpoint import check_folder, weights_sha256
 from asr.storage import build_folder, cache_dir
 
-PARITY_RATIO = 0.9  # of equal characters between int8 beam 5 and float32 beam 5, over the whole probe set
+PARITY_RATIO = 0.9  # of equal characters between int8 and float32, same search, over the whole probe set
 
 
 def export_ctranslate2(source: Path, target: Path, *, quantization: str = "int8") -> None:

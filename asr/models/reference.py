@@ -67,6 +67,11 @@ def is_valid_name(name: str) -> bool:
     return re.fullmatch(_NAME, name) is not None
 
 
+def is_valid_alias(alias: str) -> bool:
+    """Whether an alias may be set: a valid name, not a number alone and not "latest", which MLflow keeps."""
+    return is_valid_name(alias) and not alias.isdigit() and alias.lower() != "latest"
+
+
 def parse_reference(reference: str) -> ModelReference:
     """Parse one of the five forms; an existing directory wins over a hub id of the same spelling.
 

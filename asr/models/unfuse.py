@@ -16,8 +16,17 @@ from numpy.typing import NDArray
 
 from asr.errors import ModelError
 from asr.models.ct2_file import read_variables
+from asr.units import (
+    HOP_SAMPLES,
+    SAMPLE_RATE_HZ,
+    WHISPER_WINDOW_FRAMES,
+    WHISPER_WINDOW_S,
+    WHISPER_WINDOW_SAMPLES,
+    WINDOW_SAMPLES,
+)
 
 Arrays = dict[str, NDArray[Any]]
+ENGLISH_VOCAB_SIZE = 51864  # openai/whisper: the English-only vocabulary; multilingual ones are larger
 
 
 def write_transformers(source: Path, target: Path) -> None:
@@ -92,20 +101,49 @@ def _split(arrays: Arrays, source: str, target: str, parts: str) -> Arrays:
 
 def write_configs(arrays: Arrays, source: Path, target: Path) -> None:
     """Write config.json, generation_config.json, tokenizer_config.json and preprocessor_config.json."""
-    from transformers import GenerationConfig, WhisperConfig
-
-    ids = json.loads((source / "config.json").read_text())
     tokens = {
         t["content"]: t["id"] for t in json.loads((source / "tokenizer.json").read_text())["added_tokens"]
     }
-    end, start = tokens["<|endoftext|>"], tokens["<|startoftranscript|>"]
+    _write_model_config(arrays, tokens, target)
+    _write_generation_config(arrays, tokens, json.loads((source / "config.json").read_text()), target)
+    tokenizer = {"tokenizer_class": "WhisperTokenizer", "model_max_length": 1024, "add_prefix_space": False}
+    tokenizer |= {f"{role}_token": "<|endoftext|>" for role in ("bos", "eos", "unk", "pad")}
+    (target / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n")
+    preprocessor = {
+        "feature_extractor_type": "WhisperFeatureExtractor",
+        "processor_class": "WhisperProcessor",
+        "feature_size": int(arrays["encoder/conv1/weight"].shape[1]),
+        "sampling_rate": SAMPLE_RATE_HZ,
+        "hop_length": HOP_SAMPLES,
+        "n_fft": WINDOW_SAMPLES,
+        "chunk_length": WHISPER_WINDOW_S,
+        "n_samples": WHISPER_WINDOW_SAMPLES,
+        "nb_max_frames": WHISPER_WINDOW_FRAMES,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": False,
+    }
+    (target / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n")
+
+
+def _ends(tokens: dict[str, int]) -> dict[str, int]:
+    end = tokens["<|endoftext|>"]
+    return {
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "pad_token_id": end,
+        "decoder_start_token_id": tokens["<|startoftranscript|>"],
+    }
+
+
+def _write_model_config(arrays: Arrays, tokens: dict[str, int], target: Path) -> None:
+    from transformers import WhisperConfig
+
     vocab_size, width = arrays["decoder/embeddings/weight"].shape
-    ends = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": start}
-    mel_bins = arrays["encoder/conv1/weight"].shape[1]
     config = WhisperConfig(
         vocab_size=vocab_size,
         d_model=width,
-        num_mel_bins=mel_bins,
+        num_mel_bins=arrays["encoder/conv1/weight"].shape[1],
         encoder_layers=num_layers(arrays, "encoder"),
         decoder_layers=num_layers(arrays, "decoder"),
         encoder_attention_heads=int(arrays["encoder/num_heads"]),
@@ -116,45 +154,33 @@ def write_configs(arrays: Arrays, source: Path, target: Path) -> None:
         max_target_positions=arrays["decoder/position_encodings/encodings"].shape[0],
         suppress_tokens=None,
         begin_suppress_tokens=None,
-        **ends,
+        **_ends(tokens),
     )
     config.architectures = ["WhisperForConditionalGeneration"]
     config.save_pretrained(target)
-    multilingual = vocab_size >= 51865  # openai/whisper: 51864 tokens are the English-only vocabulary
-    languages = {token: number for token, number in tokens.items() if number in set(ids["lang_ids"])}
+
+
+def _write_generation_config(
+    arrays: Arrays, tokens: dict[str, int], ids: dict[str, Any], target: Path
+) -> None:
+    from transformers import GenerationConfig
+
+    is_multilingual = arrays["decoder/embeddings/weight"].shape[0] > ENGLISH_VOCAB_SIZE
+    language_ids = set(ids["lang_ids"])
     many = {
-        "lang_to_id": languages,
+        "lang_to_id": {token: number for token, number in tokens.items() if number in language_ids},
         "task_to_id": {"transcribe": tokens["<|transcribe|>"], "translate": tokens["<|translate|>"]},
     }
     GenerationConfig(
         alignment_heads=ids["alignment_heads"],
         suppress_tokens=ids["suppress_ids"],
         begin_suppress_tokens=ids["suppress_ids_begin"],
-        is_multilingual=multilingual,
+        is_multilingual=is_multilingual,
         no_timestamps_token_id=tokens["<|notimestamps|>"],
         prev_sot_token_id=tokens["<|startofprev|>"],
         max_length=arrays["decoder/position_encodings/encodings"].shape[0],
         max_initial_timestamp_index=50,
         return_timestamps=False,
-        **(many if multilingual else {}),
-        **ends,
+        **(many if is_multilingual else {}),
+        **_ends(tokens),
     ).save_pretrained(target)
-    special = "<|endoftext|>"
-    tokenizer = {"tokenizer_class": "WhisperTokenizer", "model_max_length": 1024, "add_prefix_space": False}
-    tokenizer |= {f"{role}_token": special for role in ("bos", "eos", "unk", "pad")}
-    (target / "tokenizer_config.json").write_text(json.dumps(tokenizer, indent=2) + "\n")
-    preprocessor = {
-        "feature_extractor_type": "WhisperFeatureExtractor",
-        "processor_class": "WhisperProcessor",
-        "feature_size": int(mel_bins),
-        "sampling_rate": 16000,
-        "hop_length": 160,
-        "n_fft": 400,
-        "chunk_length": 30,
-        "n_samples": 480000,
-        "nb_max_frames": 3000,
-        "padding_side": "right",
-        "padding_value": 0.0,
-        "return_attention_mask": False,
-    }
-    (target / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n")

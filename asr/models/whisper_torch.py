@@ -25,9 +25,9 @@ from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_S, WHISPER_WINDOW_SAMPLES,
 class TorchWhisper:
     """A transformers Whisper folder, loaded in float32."""
 
-    def __init__(self, folder: Path, *, device: str = "cpu", model: Any = None) -> None:
-        """Load ``folder``; or take ``model``, already loaded, with the tokenizer of ``folder``."""
-        self._model = (model if model is not None else load_whisper(folder)).to(device)
+    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
+        """Load ``folder``."""
+        self._model = load_whisper(folder).to(device)
         self._device = device
         self._tokenizer = WhisperTokenizer(folder / "tokenizer.json")
         self.languages = self._tokenizer.languages

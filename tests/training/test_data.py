@@ -13,7 +13,7 @@ from asr.cli.console import ProgressReporter
 from asr.data.manifest import Utterance
 from asr.errors import InputError
 from training.data import collect, general_sentences
-from training.inputs import refuse_leakage
+from training.inputs import shared_audio
 from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
 
 SMALL = {"split": SplitOptions(general_sentences=4, carriers_per_term=4), "training": TrainingOptions()}
@@ -92,13 +92,52 @@ def test_recordings_are_split_by_speaker(manifest: Path, tmp_path: Path) -> None
 
 
 def test_what_is_in_train_and_in_dev_is_refused(manifest: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="24 utterances are in both --train and --dev"):
+    with pytest.raises(InputError, match="24 utterances of --dev are trained on too"):
         collect(_spec(train=manifest, dev=manifest), tmp_path / "work", REPORTER)
 
 
-def test_two_channels_of_a_recording_are_two_stretches_of_audio() -> None:
-    rows = [Utterance(id=f"c{c}", audio_path=Path("/call.wav"), duration_s=1.0, channel=c) for c in (0, 1)]
-    refuse_leakage(rows[:1], rows[1:])
+def test_copies_and_overlapping_spans_are_the_same_audio_and_channels_and_neighbours_are_not(
+    tmp_path: Path, spoken: Any
+) -> None:
+    for name in ("a", "copy"):
+        write_audio(tmp_path / f"{name}.wav", next(iter(spoken.values())))
+
+    def row(name: str, offset_s: float = 0.0, channel: int | None = None) -> Utterance:
+        path = tmp_path / f"{name}.wav"
+        return Utterance(id=name, audio_path=path, duration_s=1.0, offset_s=offset_s, channel=channel)
+
+    assert shared_audio([row("a")], [row("copy")])
+    assert shared_audio([row("a")], [row("a", 0.999)])
+    assert shared_audio([row("a")], [row("a", channel=0)])
+    assert not shared_audio([row("a")], [row("a", 1.0)])
+    assert not shared_audio([row("a", channel=1)], [row("a", channel=0)])
+
+
+def test_user_templates_shorter_than_asked_for_repeat_nothing_and_leak_nothing(tmp_path: Path) -> None:
+    (tmp_path / "terms.txt").write_text("apixaban\nramipril\n")
+    (tmp_path / "templates.txt").write_text("Give me {term}.\nIs {term} here?\nWhere is {term}?\n")
+    spec = _spec(terms=tmp_path / "terms.txt", templates=tmp_path / "templates.txt")
+    data = collect(spec, tmp_path / "work", REPORTER)
+    spoken_terms = [row.text for row in data.train if row.terms]
+    assert len(spoken_terms) == len(set(spoken_terms)) == 4
+    assert not set(spoken_terms) & {row.text for row in data.dev}
+    assert len(data.dev) == 8
+    assert any("there are 3 templates" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("terms", ["apixaban", "apixaban\tcritical\nramipril"])
+def test_a_glossary_of_one_or_two_terms_is_enough(tmp_path: Path, terms: str) -> None:
+    (tmp_path / "terms.txt").write_text(terms + "\n")
+    data = collect(_spec(terms=tmp_path / "terms.txt"), tmp_path / "work", REPORTER)
+    assert len(data.dev) >= 4
+    assert any("marked critical" in note for note in data.notes) == ("critical" in terms)
+
+
+def test_another_language_is_refused(manifest: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) | {"language": "de"} for line in manifest.read_text().splitlines()]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(InputError, match="rows are in de; this release adapts English only"):
+        collect(_spec(train=manifest), tmp_path / "work", REPORTER)
 
 
 @pytest.mark.parametrize(

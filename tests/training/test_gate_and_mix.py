@@ -7,17 +7,21 @@ from typing import Any
 import pytest
 import torch
 
-from training.gate import general_budget, judge
+from training.gate import GateFigures, general_budget, judge
 from training.interpolate import MixScore, choose_mix, interpolate
 from training.spec import GateOptions
 
 
 def _judge(**changes: Any) -> Any:
     figures: dict[str, Any] = {
-        "prob_better": 0.99, "metric": "WER", "base_general_wer": 0.2, "general_wer": 0.2, "parity": 1.0,
-        "min_parity": 0.9, "options": GateOptions(),
-    }  # fmt: skip
-    return judge(**(figures | changes))
+        "prob_better": 0.99,
+        "metric": "WER",
+        "resampled": "50 utterances",
+        "base_general_wer": 0.2,
+        "general_wer": 0.2,
+        "parity": 1.0,
+    }
+    return judge(GateFigures(**(figures | changes)), GateOptions())
 
 
 def test_the_budget_is_the_larger_of_points_and_share() -> None:

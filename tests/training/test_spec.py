@@ -24,6 +24,10 @@ def text(tmp_path: Path) -> Path:
         ({"text": None}, "give --text, --terms or --train"),
         ({"name": "../x"}, "--name"),
         ({"alias": "a b"}, "--alias"),
+        ({"alias": "latest"}, "not 'latest'"),
+        ({"alias": "7"}, "not a number alone"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"normalizer": "nope"}, "whisper-en-1"),
         ({"method": "sorcery"}, "choose auto, decoder, full"),
         ({"method": "lora"}, "not in this release"),
         ({"base": "tiny"}, "bundled:NAME"),
@@ -44,13 +48,15 @@ def test_a_learning_rate_that_breaks_models_is_refused(rate: float) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[training]\nepoch = 3\n", "unknown key epoch; known: learning_rate, epochs"),
-        ("[trainnig]\n", "unknown key trainnig; known: training, split, gate"),
-        ("training = 3\n", r"write \[training\]"),
-        ("[training\n", "cannot be read as TOML"),
+        ("[training]\nepoch = 3\n", "unknown option training.epoch; known are: training.learning_rate"),
+        ("[trainnig]\n", "unknown option trainnig; known are: seed, normalizer, training"),
+        ("training = 3\n", "must be of type TrainingOptions"),
+        ("[training\n", "is not TOML"),
         ("[training]\nepochs = 0\n", "training.epochs is 0; give 1 or more"),
         ("[training]\nepochs = 'three'\n", "training"),
         ("[gate]\nmin_prob_better = 2\n", "give 0.5 to 0.999"),
+        ("[training]\nepochs = 2.5\n", "must be of type int"),
+        ("[training]\nwarmup_share = 7.0\n", "give 0 to 1"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, content: str, message: str) -> None:

@@ -1,0 +1,104 @@
+"""A whole job in process on a small Whisper with random weights: the gate must refuse, and nothing may break."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asr.audio.files import write_audio
+from asr.cli.console import ProgressReporter
+from asr.errors import UnavailableError
+from asr.registry import Registry
+from asr.storage import exclusive
+from training.adapt import adapt, choose_method
+from training.report import AdaptationReport
+from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory, spoken: Any) -> Path:
+    """Rows to measure on: one longer than a Whisper window, one silent, one that names terms only."""
+    folder = tmp_path_factory.mktemp("dev")
+    (text, samples), *_ = spoken.items()
+    pause = np.zeros(16_000, np.float32)
+    long = np.concatenate([samples, pause] * 8)
+    assert len(long) > 31 * 16_000
+    rows = []
+    for name, audio, row in (
+        ("long", long, {"text": " ".join([text] * 8)}),
+        ("silent", pause, {"text": ""}),
+        ("terms", samples, {"terms": ["aspirin"]}),
+        ("plain", samples, {"text": text}),
+    ):
+        write_audio(folder / f"{name}.wav", audio)
+        rows.append(json.dumps({"audio_filepath": f"{name}.wav", "duration": len(audio) / 16_000} | row))
+    (folder / "dev.jsonl").write_text("\n".join(rows) + "\n")
+    return folder / "dev.jsonl"
+
+
+@pytest.fixture(scope="module", params=["decoder", "full"])
+def report(
+    request: Any, small_whisper: Path, dev: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AdaptationReport:
+    text = tmp_path_factory.mktemp("text") / "text.txt"
+    text.write_text("".join(f"Please send {number} boxes of aspirin.\n" for number in range(5)))
+    spec = AdaptationSpec(
+        base=str(small_whisper),
+        name=f"small-{request.param}",
+        text=text,
+        dev=dev,
+        method=request.param,
+        alias="production",
+        training=TrainingOptions(epochs=1, batch_size=4, learning_rate=2e-4, evaluations_per_epoch=1),
+        split=SplitOptions(general_sentences=4),
+    )
+    return adapt(spec, ProgressReporter(None), num_workers=2)
+
+
+def test_a_useless_version_is_published_but_not_promoted(report: AdaptationReport) -> None:
+    assert not report.verdict.passed
+    assert report.promoted_alias == ""
+    summary = Registry.open().get_version(report.name, report.version)
+    assert (summary.gate_passed, summary.aliases) == (False, ())
+    domain = next(check for check in report.verdict.checks if check.name == "domain")
+    assert "needed 0.95" in domain.detail
+
+
+def test_every_row_is_scored_by_what_is_known_of_it(report: AdaptationReport) -> None:
+    figures = report.card["evaluation"]["adapted"]["dev"]
+    assert (figures["utterances"], figures["utterances_with_text"]) == (4, 3)
+    assert figures["reference_words"] > 9
+
+
+def test_the_card_says_how_it_was_made(report: AdaptationReport) -> None:
+    training = report.card["training"]
+    assert training["method"] == report.name.removeprefix("small-")
+    assert next(mix["mix"] for mix in training["mixes"]) == 0.0
+    assert any("a little too good" in note for note in report.card["data"]["notes"])
+    assert report.card["base_sha256"]
+
+
+def test_auto_takes_the_decoder_unless_there_are_hours(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("x\n")
+    spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=tmp_path / "t.txt")
+    assert choose_method(spec, 0.5)[0] == "decoder"
+    assert choose_method(spec, 5.0)[0] == "full"
+
+
+def test_two_processes_do_not_share_a_job(tmp_path: Path) -> None:
+    refused = pytest.raises(UnavailableError, match="wait for it")
+    with exclusive(tmp_path / "job"), refused, exclusive(tmp_path / "job"):
+        pass
+    with exclusive(tmp_path / "job"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreachable_registry_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UnavailableError, match="MLFLOW_TRACKING_URI"):
+        Registry("http://127.0.0.1:9")

@@ -20,6 +20,7 @@ from asr import __version__
 from asr.data.manifest import Utterance
 from asr.errors import InputError
 from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
+from asr.evaluation.significance import PairedComparison
 from asr.models.checkpoint import load_whisper, save_whisper
 from asr.models.export import Parity, check_parity, export_ctranslate2
 from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, resolve_model, serving_folder
@@ -203,7 +204,12 @@ class _Job:
 
     def _choose(self, mixes: Sequence[_Mix]) -> _Mix:
         budget = general_budget(mixes[0].score.general_wer, self._spec.gate)
-        best = choose_mix([mix.score for mix in mixes], budget_wer=budget)
+        by_mix = {mix.score.mix: mix for mix in mixes}
+
+        def prob_better(first: MixScore, second: MixScore) -> float:
+            return self._compare(by_mix[second.mix], by_mix[first.mix]).prob_better
+
+        best = choose_mix([mix.score for mix in mixes], budget_wer=budget, prob_better=prob_better)
         for mix in mixes:
             self._reporter.note(
                 f"mix {mix.score.mix:g}: dev error {mix.score.domain_error:.2%}, general WER "
@@ -227,14 +233,15 @@ class _Job:
         )
         return folder, parity
 
-    def _judge(self, base: _Mix, chosen: _Mix, parity: Parity) -> GateVerdict:
-        options = self._spec.gate
-        comparison = compare(
-            base.evaluations["dev"],
-            chosen.evaluations["dev"],
-            num_samples=options.bootstrap_samples,
-            seed=self._spec.seed,
+    def _compare(self, base: _Mix, other: _Mix) -> PairedComparison:
+        """Whether ``other`` is better than ``base`` on dev."""
+        num_samples = self._spec.gate.bootstrap_samples
+        return compare(
+            base.evaluations["dev"], other.evaluations["dev"], num_samples=num_samples, seed=self._spec.seed
         )
+
+    def _judge(self, base: _Mix, chosen: _Mix, parity: Parity) -> GateVerdict:
+        comparison = self._compare(base, chosen)
         figures = GateFigures(
             prob_better=comparison.prob_better,
             metric=base.evaluations["dev"].error_name,
@@ -243,7 +250,7 @@ class _Job:
             general_wer=chosen.score.general_wer,
             parity=parity.ratio,
         )
-        return judge(figures, options)
+        return judge(figures, self._spec.gate)
 
     def _publish(
         self,

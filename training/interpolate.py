@@ -6,10 +6,13 @@ honest answer. Source: WiSE-FT, arXiv 2109.01903.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+
+
+SURELY_BETTER = 0.95  # probability above which a larger mix is taken for being better
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +38,17 @@ def interpolate(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], mix: fl
     }
 
 
-def choose_mix(scores: Sequence[MixScore], *, budget_wer: float) -> MixScore:
-    """The mix with the largest domain gain among those within the general budget; ties go to better general speech.
+def choose_mix(
+    scores: Sequence[MixScore], *, budget_wer: float, prob_better: Callable[[MixScore, MixScore], float]
+) -> MixScore:
+    """The smallest mix that dev cannot tell from the best one within the budget for general speech.
+
+    A larger mix must earn its place: what a small general set does not show, it still costs (docs/experiments.md).
 
     Args:
         scores: one of them for mix 0.
         budget_wer: general WER that may be reached at most.
+        prob_better: of the first against the second on dev, by paired resampling.
     """
     base = next(score for score in scores if score.mix == 0)
     allowed = [
@@ -50,4 +58,6 @@ def choose_mix(scores: Sequence[MixScore], *, budget_wer: float) -> MixScore:
     ]
     if not allowed:
         return base
-    return min(allowed, key=lambda score: (score.domain_error, score.general_wer, score.mix))
+    best = min(allowed, key=lambda score: (score.domain_error, score.general_wer, score.mix))
+    as_good = [score for score in allowed if score is best or prob_better(best, score) < SURELY_BETTER]
+    return min(as_good, key=lambda score: score.mix)

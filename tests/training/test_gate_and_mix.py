@@ -66,7 +66,17 @@ def _scores(*rows: tuple[float, float, float]) -> list[MixScore]:
     ],
 )
 def test_the_largest_gain_within_the_budget_is_chosen(rows: Any, chosen: float) -> None:
-    assert choose_mix(_scores(*rows), budget_wer=0.182).mix == chosen
+    surely = choose_mix(_scores(*rows), budget_wer=0.182, prob_better=lambda _first, _second: 0.99)
+    assert surely.mix == chosen
+
+
+def test_a_larger_mix_that_dev_cannot_tell_from_a_smaller_one_is_not_taken() -> None:
+    scores = _scores((0, 0.4, 0.17), (0.25, 0.1, 0.16), (0.5, 0.012, 0.165), (1, 0.01, 0.176))
+    told_apart = {(1, 0.5): 0.7, (1, 0.25): 0.99}
+    mix = choose_mix(
+        scores, budget_wer=0.182, prob_better=lambda first, second: told_apart[(first.mix, second.mix)]
+    )
+    assert mix.mix == 0.5
 
 
 def test_a_mix_lies_between_its_ends_and_leaves_the_rest_alone() -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-
 SURELY_BETTER = 0.95  # probability above which a larger mix is taken for being better
 
 

@@ -125,4 +125,4 @@ async def status_boundary(context: grpc.aio.ServicerContext[Any, Any], method: s
             error_id = uuid.uuid4().hex[:12]
             _LOGGER.error("%s failed, id %s", method, error_id, exc_info=error)
             status = internal_status(error_id)
-        await context.abort_with_status(rpc_status.to_status(status))  # type: ignore[attr-defined]
+        await context.abort_with_status(rpc_status.to_status(status))

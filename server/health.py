@@ -18,7 +18,7 @@ class Health:
     """The health of the server as a whole ("") and of each service, all the same in this release."""
 
     def __init__(self, server: grpc.aio.Server) -> None:
-        self._servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._servicer = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
     async def loading(self) -> None:

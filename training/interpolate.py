@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-SURELY_BETTER = 0.95  # probability above which a larger mix is taken for being better
+SURELY_BETTER = 0.8  # probability above which a larger mix is taken for being better (docs/experiments.md)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,7 @@ from training.synth.text import (
 _T = TypeVar("_T")
 
 MIN_DEV = 4
+_SEED_OFFSETS = {"train": 0, "dev": 1, "general": 2, "replay": 3}
 MAX_GENERAL = 300
 
 
@@ -79,46 +80,13 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
         _split_carriers(spec, glossary, sources)
     if spec.train:
         _split_recordings(spec, read_checked(spec.train, reporter, sources.notes), sources)
-
-    def speak(part: str, sentences: Sequence[Sentence], copies: int, seed: int) -> list[Utterance]:
-        if not sentences:
-            return []
-        options = SynthesisOptions(copies=copies, seed=seed)
-        with reporter.stage(f"speaking {part}", len(sentences) * copies) as stage:
-            manifest = synthesize_dataset(sentences, folder / part, options=options, progress=stage.advance)
-        return read_manifest(manifest)
-
-    train = [*sources.train, *speak("train", sources.train_sentences, spec.training.copies, spec.seed)]
-    num_domain = len(train)
-    replay = general_sentences("replay", round(num_domain * spec.training.replay_share))
-    train += speak("replay", replay, 1, spec.seed + 3)
-    if replay:
-        sources.notes.append(
-            f"replay: {len(replay)} everyday sentences, synthesised, are trained on beside {num_domain}"
-        )
-    if spec.dev:
-        dev = read_checked(spec.dev, reporter, sources.notes)
-        refuse_leakage(train, dev, "--dev")
-    else:
-        dev = [*sources.dev, *speak("dev", sources.dev_sentences, 1, spec.seed + 1)]
-        sources.notes.append(_origin("dev", len(sources.dev), len(sources.dev_sentences)))
-    sources.notes.append(
-        "dev chooses the checkpoint and the mix, and judges them: its figures are a little too good"
-    )
+    speaker = _Speaker(folder, reporter, spec.seed)
+    train = _train_set(spec, sources, speaker)
+    dev = _dev_set(spec, sources, speaker, train)
+    general = _general_set(spec, sources, speaker, train)
     if critical := sum(term.critical for term in glossary):
         sources.notes.append(
             f"terms: {critical} are marked critical; the gate does not check them one by one yet"
-        )
-    if spec.general:
-        rows = read_checked(spec.general, reporter, sources.notes)
-        refuse_leakage(train, rows, "--general")
-        general = _limited(rows, MAX_GENERAL, "general", sources.notes)
-    else:
-        general = speak(
-            "general", general_sentences("general", spec.split.general_sentences), 1, spec.seed + 2
-        )
-        sources.notes.append(
-            f"general: {len(general)} everyday sentences, all synthesised; give --general for your own"
         )
     _check_sizes(train, dev, general)
     check_languages((*train, *dev, *general))
@@ -134,6 +102,63 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
         },
         notes=sources.notes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    """Speaks sentences into a job's folder; every part has a seed of its own, so no part sounds like another."""
+
+    folder: Path
+    reporter: Reporter
+    seed: int
+
+    def speak(self, part: str, sentences: Sequence[Sentence], copies: int = 1) -> list[Utterance]:
+        if not sentences:
+            return []
+        options = SynthesisOptions(copies=copies, seed=self.seed + _SEED_OFFSETS[part])
+        with self.reporter.stage(f"speaking {part}", len(sentences) * copies) as stage:
+            target = self.folder / part
+            manifest = synthesize_dataset(sentences, target, options=options, progress=stage.advance)
+        return read_manifest(manifest)
+
+
+def _train_set(spec: AdaptationSpec, sources: _Sources, speaker: _Speaker) -> list[Utterance]:
+    domain = [*sources.train, *speaker.speak("train", sources.train_sentences, spec.training.copies)]
+    replay = general_sentences("replay", round(len(domain) * spec.training.replay_share))
+    if replay:
+        sources.notes.append(
+            f"replay: {len(replay)} everyday sentences, synthesised, are trained on beside {len(domain)}"
+        )
+    return [*domain, *speaker.speak("replay", replay)]
+
+
+def _dev_set(
+    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, train: Sequence[Utterance]
+) -> list[Utterance]:
+    if spec.dev:
+        dev = read_checked(spec.dev, speaker.reporter, sources.notes)
+        refuse_leakage(train, dev, "--dev")
+    else:
+        dev = [*sources.dev, *speaker.speak("dev", sources.dev_sentences)]
+        sources.notes.append(_origin("dev", len(sources.dev), len(sources.dev_sentences)))
+    sources.notes.append(
+        "dev chooses the checkpoint and the mix, and judges them: its figures are a little too good"
+    )
+    return dev
+
+
+def _general_set(
+    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, train: Sequence[Utterance]
+) -> list[Utterance]:
+    if spec.general:
+        rows = read_checked(spec.general, speaker.reporter, sources.notes)
+        refuse_leakage(train, rows, "--general")
+        return _limited(rows, MAX_GENERAL, "general", sources.notes)
+    general = speaker.speak("general", general_sentences("general", spec.split.general_sentences))
+    sources.notes.append(
+        f"general: {len(general)} everyday sentences, all synthesised; give --general for your own"
+    )
+    return general
 
 
 def general_sentences(kind: str, limit: int) -> list[Sentence]:

@@ -30,7 +30,7 @@ def evaluate(
     """WER, CER, S/D/I, term recall, precision and F1 with intervals; with --against the paired comparison."""
     from asr.data.glossary import read_terms
     from asr.data.manifest import read_manifest
-    from asr.evaluation.evaluate import DEFAULT_NORMALIZER, as_document, compare, evaluate_model
+    from asr.evaluation.evaluate import DEFAULT_NORMALIZER, evaluate_model
     from asr.models.base import DecodingOptions
     from asr.recognizer import Recognizer
     from asr.text.normalize import get_normalizer
@@ -60,8 +60,20 @@ def evaluate(
                 )
                 evaluations.append(done)
             recognizer.close()
+    document = _document(manifest, evaluations)
+    if report:
+        _write_report(report, document, evaluations)
+    if as_json:
+        print_json(document)
+    else:
+        _print_table(document)
+
+
+def _document(manifest: Path, evaluations: list[Evaluation]) -> dict[str, Any]:
+    from asr.evaluation.evaluate import as_document, compare
+
     document: dict[str, Any] = {"manifest": str(manifest), **as_document(evaluations[0])}
-    if against:
+    if len(evaluations) > 1:
         comparison = compare(evaluations[1], evaluations[0])
         document["against"] = as_document(evaluations[1])
         document["comparison"] = {
@@ -72,12 +84,7 @@ def evaluate(
             "resampled": comparison.unit,
             "num_resampled": comparison.num_units,
         }
-    if report:
-        _write_report(report, document, evaluations)
-    if as_json:
-        print_json(document)
-    else:
-        _print_table(document)
+    return document
 
 
 def _terms_of_rows(utterances: list[Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,11 @@ def test_no_package_is_called_proto() -> None:
 
     spec = importlib.util.find_spec("proto")
     assert spec is None or spec.origin is None or "lexitune" not in spec.origin
+
+
+def test_no_script_hides_a_package() -> None:
+    root = Path(__file__).resolve().parents[2]
+    scripts = {
+        path.stem for folder in ("benchmarks", "examples", "proto") for path in (root / folder).glob("*.py")
+    }
+    assert not scripts & {"asr", "training", "server"}

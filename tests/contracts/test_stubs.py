@@ -43,8 +43,7 @@ def test_a_changed_and_a_missing_stub_are_named(tmp_path: Path) -> None:
 def test_the_protos_pass_buf_lint() -> None:
     # A venv's scripts are not on PATH when its python is called by path.
     buf = shutil.which("buf") or shutil.which("buf", path=str(Path(sys.executable).parent))
-    if buf is None:
-        pytest.skip("buf is not installed: pip install buf-bin")
+    assert buf is not None, "buf is not installed: pip install buf-bin"
     done = subprocess.run([buf, "lint", "proto"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 

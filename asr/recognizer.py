@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from asr.errors import OptionError
 from asr.models.base import DecodingOptions, Samples, SpeechModel
+from asr.models.checkpoint import WAV2VEC2, check_folder
 from asr.models.resolve import ResolvedModel, resolve_model, serving_folder
 from asr.results import Hypothesis, Segment, Transcript, shift_words
 from asr.units import to_seconds
@@ -47,7 +48,8 @@ class Recognizer:
 
         Args:
             reference: any form of :mod:`asr.models.reference`.
-            engine: "ctranslate2" (int8 on CPU, float16 on GPU) or "torch" (float32, the reference).
+            engine: "ctranslate2" is the one that serves the model's family: CTranslate2 for Whisper (int8 on CPU, float16
+                on GPU), torch for Wav2Vec2 (bfloat16 where the processor has it); "torch" is the reference, float32.
             device: "cpu" or "cuda".
             num_threads: per worker.
             num_workers: decodings at the same time.
@@ -60,6 +62,12 @@ class Recognizer:
                 f"engine {engine!r} is not known; there are {', '.join(ENGINES)}", field="engine"
             )
         resolved = resolve_model(reference)
+        if check_folder(resolved.transformers_dir) == WAV2VEC2:
+            from asr.models.ctc_torch import TorchCtc
+
+            dtype = "float32" if engine == "torch" else "auto"
+            ctc = TorchCtc(resolved.transformers_dir, device=device, dtype=dtype, num_threads=num_threads)
+            return cls(resolved, ctc, num_workers=num_workers)
         if engine == "torch":
             from asr.models.whisper_torch import TorchWhisper
 

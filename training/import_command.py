@@ -49,15 +49,15 @@ def import_model(
 
 
 def copy_version(source: Path, target: Path) -> Path:
-    """Copy a transformers folder's known files to ``target`` and convert them anew: only our own export is served."""
-    from asr.models.checkpoint import COMPANIONS, WEIGHTS, check_folder
+    """Copy a transformers folder's known files to ``target``; convert a Whisper anew: only our own export is served."""
+    from asr.models.checkpoint import WEIGHTS, WHISPER, check_folder, copy_companions
     from asr.models.export import export_ctranslate2
     from asr.models.resolve import CTRANSLATE2_FOLDER
 
-    check_folder(source)
+    family = check_folder(source)
     target.mkdir(parents=True)
-    for file_name in (WEIGHTS, *COMPANIONS):
-        if (source / file_name).is_file():
-            shutil.copyfile(source / file_name, target / file_name)
-    export_ctranslate2(target, target / CTRANSLATE2_FOLDER)
+    shutil.copyfile(source / WEIGHTS, target / WEIGHTS)
+    copy_companions(source, target)
+    if family == WHISPER:
+        export_ctranslate2(target, target / CTRANSLATE2_FOLDER)
     return target

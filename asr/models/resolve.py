@@ -15,7 +15,7 @@ from asr.models.export import cached_export
 from asr.models.reference import ModelReference, ReferenceKind, parse_reference
 from asr.storage import sha256_file
 
-HUB_PATTERNS = ["*.json", "model.safetensors", "merges.txt"]
+HUB_PATTERNS = ["*.json", "model.safetensors", "merges.txt", "README.md", "lm/*"]
 CTRANSLATE2_FOLDER = "ctranslate2"
 
 
@@ -108,11 +108,12 @@ def _from_registry(parsed: ModelReference) -> ResolvedModel:
     from asr.registry import CARD, Registry
 
     version = Registry.open().resolve(parsed)
+    exported = version.path / CTRANSLATE2_FOLDER
     return ResolvedModel(
         reference=version.reference,
         name=version.name,
         version=version.version,
         transformers_dir=version.path,
-        ctranslate2_dir=version.path / CTRANSLATE2_FOLDER,
+        ctranslate2_dir=exported if exported.is_dir() else None,  # a Wav2Vec2 is served from its own folder
         sha256=version.sha256 or sha256_file(version.path / CARD),
     )

@@ -1,0 +1,276 @@
+"""Wav2Vec2-CTC on torch: waveform in, log probabilities per frame out, and the search over them.
+
+B segments, T samples, E encoder frames, V vocabulary. Segments of like length run together; a batch gives each the text
+that it gives alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asr.decoding.ctc import (
+    BeamSearch,
+    CtcCandidate,
+    CtcSearch,
+    GreedySearch,
+    beam_search_available,
+    geometric_mean,
+    read_language_model,
+)
+from asr.decoding.ctc_alignment import LogProbs, WordSpan, align, best_path, words_of
+from asr.decoding.ctc_tokens import CtcTokens, read_tokens
+from asr.errors import ModelError, OptionError
+from asr.models.base import DecodingOptions, Samples
+from asr.models.checkpoint import load_wav2vec2
+from asr.results import Hypothesis, Word
+from asr.units import SAMPLE_RATE_HZ, WHISPER_WINDOW_S, to_samples, to_seconds
+
+MAX_SEGMENT_S = WHISPER_WINDOW_S  # the protocol's limit: attention over all frames costs their square
+MAX_BATCH_SAMPLES = to_samples(4 * MAX_SEGMENT_S)  # padding included
+MIN_FILL = 0.75  # of a batch's longest segment: less is mostly padding
+DEFAULT_LANGUAGES = (
+    "en",
+)  # of a folder whose model card names none: what most such checkpoints were tuned on
+VARIANCE_FLOOR = 1e-7  # as transformers' Wav2Vec2FeatureExtractor
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+class TorchCtc:
+    """A transformers ``Wav2Vec2ForCTC`` folder, loaded.
+
+    Attributes:
+        languages: of the model card's metadata, else English; a CTC model takes no language, so this only guards
+            against requests for another.
+        tokens: what the outputs mean.
+        stride_samples: audio from one frame to the next.
+    """
+
+    def __init__(
+        self, folder: Path, *, device: str = "cpu", dtype: str = "auto", num_threads: int = 0
+    ) -> None:
+        """Load ``folder``, with the language model in its ``lm/`` if there is one.
+
+        Args:
+            folder: as ``save_pretrained`` writes model, tokenizer and feature extractor.
+            device: "cpu" or "cuda".
+            dtype: "float32"; "bfloat16" runs matrix products in it (autocast); "auto" takes it where the device has it.
+            num_threads: of torch, in the whole process; 0 leaves them as they are.
+
+        Raises:
+            ModelError: the folder cannot be loaded, or wants another sampling rate.
+            MissingDependencyError: it holds a language model, and the beam's library is not installed.
+        """
+        import torch
+
+        if dtype not in DTYPES:
+            raise OptionError(f"dtype {dtype!r} is not known; there are {', '.join(DTYPES)}", field="dtype")
+        if num_threads:
+            torch.set_num_threads(num_threads)
+        self._model = load_wav2vec2(folder).to(device)
+        self._device = device
+        self._bfloat16 = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(device))
+        config = self._model.config
+        self._normalizes = _normalizes(folder)
+        self._pads = config.feat_extract_norm == "layer"
+        self._receptive, self.stride_samples = geometry(config)
+        self.tokens: CtcTokens = read_tokens(folder, blank=config.pad_token_id, vocab_size=config.vocab_size)
+        self.languages = card_languages(folder)
+        language_model = read_language_model(folder)
+        self._greedy = GreedySearch(self.tokens)
+        self._has_language_model = language_model is not None
+        self._beam: CtcSearch = self._greedy
+        if language_model is not None or beam_search_available():
+            self._beam = BeamSearch(self.tokens, language_model)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self._model = None
+
+    def emissions(self, samples: Samples) -> LogProbs:
+        """Samples (T,) at 16 kHz to log probabilities (E, V), natural log; E is 0 below one receptive field."""
+        return self.batch_emissions([samples])[0]
+
+    def batch_emissions(self, segments: Sequence[Samples]) -> list[LogProbs]:
+        """B segments to B arrays (E, V), batched by length.
+
+        Raises:
+            OptionError: a segment is longer than ``MAX_SEGMENT_S``.
+        """
+        for samples in segments:
+            if len(samples) > to_samples(MAX_SEGMENT_S):
+                raise OptionError(
+                    f"a segment lasts {to_seconds(len(samples)):.1f} s; at most {MAX_SEGMENT_S} s are decoded at once: "
+                    "cut it"
+                )
+        results: list[LogProbs] = [np.empty((0, len(self.tokens.labels)), np.float32) for _ in segments]
+        for group in self._groups([len(samples) for samples in segments]):
+            for index, log_probs in zip(group, self._run([segments[index] for index in group]), strict=True):
+                results[index] = log_probs
+        return results
+
+    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+        """See :class:`asr.models.base.SpeechModel`."""
+        if options.language is not None and options.language not in self.languages:
+            raise OptionError(
+                f"language {options.language!r} is not known to this model; it knows {', '.join(self.languages)}",
+                field="language",
+            )
+        emissions = self.batch_emissions(segments)
+        return [
+            self.decode_emissions(log_probs, to_seconds(len(samples)), options)
+            for log_probs, samples in zip(emissions, segments, strict=True)
+        ]
+
+    def decode_emissions(
+        self, log_probs: LogProbs, duration_s: float, options: DecodingOptions
+    ) -> list[Hypothesis]:
+        """Search what :meth:`emissions` gave for a segment of this duration; alternatives best first.
+
+        ``beam_size`` 1 is the best path, without the language model. Without ``ctc-beam-decoder`` so is every other.
+        """
+        search = self._greedy if options.beam_size == 1 else self._beam
+        candidates = search.search(
+            log_probs, beam_size=options.beam_size, max_candidates=options.max_alternatives
+        )
+        return [
+            self._hypothesis(candidate, log_probs, duration_s, with_words=options.word_times and rank == 0)
+            for rank, candidate in enumerate(candidates)
+        ]
+
+    def _hypothesis(
+        self, candidate: CtcCandidate, log_probs: LogProbs, duration_s: float, *, with_words: bool
+    ) -> Hypothesis:
+        text = self.tokens.text(candidate.tokens)
+        spans = best_path(log_probs, self.tokens)
+        if tuple(span.token for span in spans) != candidate.tokens:
+            spans = align(log_probs, candidate.tokens, self.tokens)
+        words = words_of(spans, self.tokens)
+        return Hypothesis(
+            text=text,
+            words=tuple(self._timed(word, duration_s) for word in words) if with_words else (),
+            avg_log_prob=candidate.log_prob / max(1, len(candidate.tokens)),
+            no_speech_prob=self._no_speech_prob(log_probs),
+            confidence=geometric_mean([span.log_prob for span in spans]),
+        )
+
+    def _timed(self, word: WordSpan, duration_s: float) -> Word:
+        start_s, end_s = (min(self.frame_time_s(frame), duration_s) for frame in (word.start, word.end))
+        text = word.text
+        return Word(
+            text=text,
+            start_s=round(start_s, 3),
+            end_s=round(end_s, 3),
+            confidence=math.exp(min(0.0, word.log_prob)),
+        )
+
+    def frame_time_s(self, frame: int) -> float:
+        """Where frame ``frame`` begins, s: the middle of its receptive field less half a stride."""
+        return to_seconds(frame * self.stride_samples + (self._receptive - self.stride_samples) // 2)
+
+    def _no_speech_prob(self, log_probs: LogProbs) -> float:
+        """How sure the model is that even the frame most like speech has no character."""
+        silent = [index for index, label in enumerate(self.tokens.labels) if not label.strip()]
+        if not len(log_probs):
+            return 1.0
+        return float(np.exp(log_probs[:, silent].astype(np.float64)).sum(-1).min().clip(0.0, 1.0))
+
+    def _groups(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Indices that run together: long enough to give a frame, of like length, within memory."""
+        groups: list[list[int]] = []
+        longest = 0
+        for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+            if lengths[index] < self._receptive:
+                continue
+            fits = groups and (len(groups[-1]) + 1) * longest <= MAX_BATCH_SAMPLES
+            # group norm in the feature encoder averages over time: padding would change every frame
+            alike = lengths[index] >= MIN_FILL * longest if self._pads else False
+            if fits and alike:
+                groups[-1].append(index)
+            else:
+                groups.append([index])
+                longest = lengths[index]
+        return groups
+
+    def _run(self, segments: Sequence[Samples]) -> list[LogProbs]:
+        import torch
+
+        lengths = [len(samples) for samples in segments]
+        inputs = np.zeros((len(segments), max(lengths)), np.float32)
+        for row, samples in enumerate(segments):
+            inputs[row, : len(samples)] = normalized(samples) if self._normalizes else samples
+        mask = None
+        if min(lengths) < max(lengths):
+            mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        autocast = torch.autocast(self._device.partition(":")[0], torch.bfloat16)
+        with torch.inference_mode(), autocast if self._bfloat16 else contextlib.nullcontext():
+            output = self._model(
+                torch.from_numpy(inputs).to(self._device),
+                attention_mask=None if mask is None else mask.long().to(self._device),
+            )
+            frames = self._model._get_feat_extract_output_lengths(torch.tensor(lengths)).tolist()
+            log_probs = output.logits.float().log_softmax(-1).cpu().numpy()
+        return [log_probs[row, :count] for row, count in enumerate(frames)]
+
+
+def normalized(samples: Samples) -> Samples:
+    """Samples (T,) with zero mean and unit variance, as transformers' feature extractor makes them."""
+    centred = samples - samples.mean()
+    scaled: Samples = (centred / np.sqrt(samples.var() + VARIANCE_FLOOR)).astype(np.float32)
+    return scaled
+
+
+def geometry(config: Any) -> tuple[int, int]:
+    """Samples that one frame sees, and from one frame to the next, of a Wav2Vec2 configuration."""
+    receptive, stride = 1, 1
+    for kernel, step in zip(config.conv_kernel, config.conv_stride, strict=True):
+        receptive += (kernel - 1) * stride
+        stride *= step
+    if config.add_adapter:
+        stride *= config.adapter_stride**config.num_adapter_layers
+    return receptive, stride
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware."""
+    import torch
+
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    with_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(with_onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def card_languages(folder: Path) -> tuple[str, ...]:
+    """The language codes of the model card's metadata (``language:`` in README.md), else ``DEFAULT_LANGUAGES``."""
+    from huggingface_hub import metadata_load
+
+    card = folder / "README.md"
+    named = (metadata_load(card) or {}).get("language") if card.is_file() else None
+    codes = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    known = {str(code).partition("-")[0].lower() for code in codes}
+    return tuple(sorted(code for code in known if re.fullmatch("[a-z]{2,3}", code))) or DEFAULT_LANGUAGES
+
+
+def _normalizes(folder: Path) -> bool:
+    """Whether the feature extractor normalises; refuses another rate than ours."""
+    path = folder / "preprocessor_config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path} cannot be read: {error}; save the feature extractor with the model"
+        ) from error
+    rate_hz = settings.get("sampling_rate", SAMPLE_RATE_HZ)
+    if rate_hz != SAMPLE_RATE_HZ:
+        raise ModelError(
+            f"{folder} wants audio at {rate_hz} Hz; models at {SAMPLE_RATE_HZ} Hz are served: take another checkpoint"
+        )
+    return bool(settings.get("do_normalize", True))

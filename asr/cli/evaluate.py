@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asr.cli.console import print_json, reporting, stdout
+from asr.cli.console import message, print_json, reporting, stdout
 from asr.errors import InputError
 
 if TYPE_CHECKING:
+    from asr.data.manifest import Utterance
     from asr.evaluation.evaluate import Evaluation
 
 
@@ -21,7 +22,12 @@ def evaluate(
     against: Annotated[str | None, typer.Option(help="Model to compare with, paired.")] = None,
     terms: Annotated[Path | None, typer.Option(help="Glossary; default: the terms that rows name.")] = None,
     normalizer: Annotated[str, typer.Option(help="How texts are normalised before they are compared.")] = "",
-    report: Annotated[Path | None, typer.Option(help="Folder for report.json and rows.jsonl.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for index.html, report.json and rows.jsonl; the page holds audio of the differences."
+        ),
+    ] = None,
     engine: Annotated[str, typer.Option(help="ctranslate2, or torch as the reference.")] = "ctranslate2",
     beam_size: Annotated[int, typer.Option(min=1, max=16, help="1 is greedy.")] = 5,
     workers: Annotated[int, typer.Option(min=1, help="Decodings at the same time.")] = 2,
@@ -46,6 +52,7 @@ def evaluate(
         )
     options = DecodingOptions(beam_size=beam_size, word_times=False)
     evaluations: list[Evaluation] = []
+    hashes: dict[str, str] = {}
     with reporting() as reporter:
         for reference in (model, *((against,) if against else ())):
             recognizer = Recognizer.load(reference, engine=engine, num_workers=workers)
@@ -59,23 +66,33 @@ def evaluate(
                     on_row=stage.advance,
                 )
                 evaluations.append(done)
+            hashes[f"model {recognizer.reference}"] = recognizer.sha256
             recognizer.close()
-    document = _document(manifest, evaluations)
+    document = _document(manifest, utterances, evaluations)
     if report:
+        facts = {"Engine": engine, "Beam size": str(beam_size), "Decodings at the same time": str(workers)}
+        facts["Terms"] = (
+            f"{len(glossary)}, from {terms or 'the rows of the manifest'}" if glossary else "none"
+        )
         _write_report(report, document, evaluations)
+        _write_page(report, manifest, utterances, evaluations, facts, hashes)
     if as_json:
         print_json(document)
     else:
         _print_table(document)
 
 
-def _document(manifest: Path, evaluations: list[Evaluation]) -> dict[str, Any]:
+def _document(manifest: Path, utterances: list[Utterance], evaluations: list[Evaluation]) -> dict[str, Any]:
     from asr.evaluation.evaluate import as_document, compare
 
     document: dict[str, Any] = {"manifest": str(manifest), **as_document(evaluations[0])}
+    document["terms"] = _term_counts(evaluations[0], utterances)
     if len(evaluations) > 1:
         comparison = compare(evaluations[1], evaluations[0])
-        document["against"] = as_document(evaluations[1])
+        document["against"] = {
+            **as_document(evaluations[1]),
+            "terms": _term_counts(evaluations[1], utterances),
+        }
         document["comparison"] = {
             "metric": evaluations[0].error_name,
             "delta": comparison.delta,
@@ -85,6 +102,16 @@ def _document(manifest: Path, evaluations: list[Evaluation]) -> dict[str, Any]:
             "num_resampled": comparison.num_units,
         }
     return document
+
+
+def _term_counts(evaluation: Evaluation, utterances: list[Utterance]) -> dict[str, dict[str, int]]:
+    """By term: how often it was said, found and made up."""
+    from asr.evaluation.breakdown import by_term
+
+    return {
+        term: {"said": counts.said, "found": counts.true_positives, "inserted": counts.false_positives}
+        for term, counts in by_term(evaluation, utterances).items()
+    }
 
 
 def _terms_of_rows(utterances: list[Any]) -> list[str]:
@@ -111,6 +138,48 @@ def _write_report(folder: Path, document: dict[str, Any], evaluations: list[Eval
         folder / "report.json", json.dumps(document, indent=2, ensure_ascii=False).encode()
     )
     write_bytes_atomically(folder / "rows.jsonl", "".join(f"{line}\n" for line in lines).encode())
+
+
+def _write_page(
+    folder: Path,
+    manifest: Path,
+    utterances: list[Utterance],
+    evaluations: list[Evaluation],
+    facts: dict[str, str],
+    hashes: dict[str, str],
+) -> None:
+    from datetime import UTC, datetime
+
+    from asr import __version__
+    from asr.data.manifest import manifest_sha256
+    from asr.evaluation.report import Report, SetResult, write
+
+    model, *others = (evaluation.model for evaluation in evaluations)
+    against = others[0] if others else ""
+    names = {"Model": model} | ({"Compared with": against} if against else {})
+    result = SetResult(
+        name=manifest.stem,
+        description=str(manifest),
+        adapted=evaluations[0],
+        base=evaluations[1] if against else None,
+        utterances=tuple(utterances),
+    )
+    page = Report(
+        title=f"{_short(model)} on {manifest.stem}",
+        summary=f"Compared with {_short(against)}, paired, over the same utterances." if against else "",
+        created_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        facts=names | {"Normaliser": evaluations[0].normalizer} | facts,
+        hashes={"manifest and audio": manifest_sha256(utterances)} | hashes | {"lexitune": __version__},
+        results=(result,),
+        base_name=_short(against) + (" (against)" if against == model else ""),
+        adapted_name=_short(model),
+    )
+    message(f"report: {write(page, folder)}")
+
+
+def _short(reference: str) -> str:
+    """A reference, or the folder's name where it is a path."""
+    return Path(reference).name if Path(reference).is_absolute() else reference
 
 
 _RATES = ("wer", "cer", "term_recall", "term_precision", "term_f1", "biased_wer", "unbiased_wer")

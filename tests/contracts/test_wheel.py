@@ -20,6 +20,9 @@ def test_the_wheel_holds_exactly_what_is_meant(tmp_path: Path) -> None:
     for needed in (
         "asr/py.typed",
         "asr/v1/speech_pb2.py",
+        "asr/evaluation/report/page.html.j2",
+        "asr/evaluation/report/page.css",
+        "asr/evaluation/report/page.js",
         "training/synth/general.txt",
         "training/synth/replay.txt",
     ):

@@ -244,8 +244,7 @@ def has_bfloat16(device: str) -> bool:
 
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    with_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return bool(with_onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def card_languages(folder: Path) -> tuple[str, ...]:

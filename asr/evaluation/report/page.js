@@ -3,8 +3,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const value = (row, index) => {
     const cell = row.cells[index];
-    const figure = Number.parseFloat(cell.dataset.order ?? cell.innerText.replace("\u2212", "-").replaceAll(",", ""));
-    return Number.isNaN(figure) || (cell.dataset.order === undefined && /^[^\d+\u2212-]/.test(cell.innerText)) ? cell.innerText : figure;
+    if (cell.dataset.order !== undefined) return Number(cell.dataset.order);
+    const figure = Number.parseFloat(cell.innerText.replace("\u2212", "-").replaceAll(",", ""));
+    return cell.classList.contains("words-column") || Number.isNaN(figure) ? cell.innerText : figure;
   };
   const compare = (a, b) =>
     typeof a === "number" && typeof b === "number" ? a - b

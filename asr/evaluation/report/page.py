@@ -109,13 +109,13 @@ def _gate_table(checks: tuple[GateCheck, ...]) -> Table:
     rows = tuple(
         (
             Cell(text=check.name, note=check.detail),
-            Cell(text=_figure(check.value, check.unit), order=check.value),
-            Cell(text=f"{check.sense} {_figure(check.limit, check.unit)}".strip(), order=check.limit),
             Cell(text="passed" if check.passed else "failed", tone="better" if check.passed else "worse"),
+            Cell(text=_figure(check.value, check.unit)),
+            Cell(text=f"{check.sense} {_figure(check.limit, check.unit)}".strip()),
         )
         for check in checks
     )
-    columns = ("Check", "Figure", "Limit", "Verdict")
+    columns = ("Check", "Verdict", "Figure", "Limit")
     return Table(id="gate-table", title="Gate", columns=columns, rows=rows)
 
 

@@ -45,11 +45,7 @@ def evaluate(
     get_normalizer(name)
     utterances = read_manifest(manifest)
     glossary = [term.text for term in read_terms(terms)] if terms else _terms_of_rows(utterances)
-    lacking = [row.id for row in utterances if row.text is None and row.terms is None]
-    if lacking:
-        raise InputError(
-            f"{manifest}: {lacking[0]} and {len(lacking) - 1} more have neither text nor terms to score"
-        )
+    _check_scorable(manifest, utterances)
     options = DecodingOptions(beam_size=beam_size, word_times=False)
     evaluations: list[Evaluation] = []
     hashes: dict[str, str] = {}
@@ -80,6 +76,14 @@ def evaluate(
         print_json(document)
     else:
         _print_table(document)
+
+
+def _check_scorable(manifest: Path, utterances: list[Utterance]) -> None:
+    lacking = [row.id for row in utterances if row.text is None and row.terms is None]
+    if lacking:
+        raise InputError(
+            f"{manifest}: {lacking[0]} and {len(lacking) - 1} more have neither text nor terms to score"
+        )
 
 
 def _document(manifest: Path, utterances: list[Utterance], evaluations: list[Evaluation]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.models.whisper_tokens import WhisperTokenizer
 from training.data import general_sentences
 from training.encoder_cache import EncoderCache
-from training.examples import Batch, collate, make_examples
+from training.examples import Example, make_examples
 from training.loop import supports_bfloat16
-from training.methods import DecoderMethod, FullMethod, Method
+from training.lora import LoraMethod
+from training.methods import CachedEncodings, DecoderMethod, Frame, FullMethod, Method
 from training.synth.dataset import SynthesisOptions, synthesize_dataset
 
 BATCH_SIZE = 8
@@ -49,20 +51,25 @@ def main() -> None:
         started = time.perf_counter()
         cache.fill([example.utterance for example in examples], lambda: None)
         fill_s = (time.perf_counter() - started) / len(examples)
-        batch = collate(examples, tokenizer.prompt(None), tokenizer.end_of_text)
+        frame = Frame(prompt=tuple(tokenizer.prompt(None)), end_of_text=tokenizer.end_of_text)
+        models = [load_whisper(unpacked.transformers_dir) for _ in range(3)]
+        cached = [CachedEncodings(cache, model.device) for model in models]
         methods: list[Method] = [
-            DecoderMethod(load_whisper(unpacked.transformers_dir), cache),
-            FullMethod(load_whisper(unpacked.transformers_dir)),
+            DecoderMethod(models[0], cached[0], frame),
+            LoraMethod(models[1], cached[1], frame, part="decoder", rank=16, alpha=32.0),
+            FullMethod(models[2], frame),
         ]
         seconds: dict[str, list[float]] = {method.name: [] for method in methods}
         for _ in range(ROUNDS + 1):  # the first round warms up and is not counted
             for method in methods:
-                seconds[method.name].append(step(method, batch))
+                seconds[method.name].append(step(method, examples))
     rates = {name: BATCH_SIZE / statistics.median(times[1:]) for name, times in seconds.items()}
     print(f"decoder, cached encoder outputs: {rates['decoder']:.2f} utterances/s")
+    print(f"LoRA decoder, cached:            {rates['lora']:.2f} utterances/s")
     print(f"full, encoder and decoder:       {rates['full']:.2f} utterances/s")
     print(
-        f"ratio: {rates['decoder'] / rates['full']:.2f} x; filling the cache, once: {fill_s:.3f} s an utterance"
+        f"ratio: decoder {rates['decoder'] / rates['full']:.2f} x, LoRA {rates['lora'] / rates['full']:.2f} x; "
+        f"filling the cache, once: {fill_s:.3f} s an utterance"
     )
     versions = " ".join(
         f"{name} {metadata.version(name)}" for name in ("torch", "transformers", "ctranslate2")
@@ -70,13 +77,13 @@ def main() -> None:
     print(f"{platform.machine()}, {THREADS} threads, batch {BATCH_SIZE}, tiny.en, {versions}")
 
 
-def step(method: Method, batch: Batch) -> float:
+def step(method: Method, examples: Sequence[Example]) -> float:
     """Seconds of one forward and backward pass."""
     parameters = list(method.trainable().values())
     device = parameters[0].device
     started = time.perf_counter()
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=supports_bfloat16(device)):
-        loss = method.loss(batch)
+        loss = method.loss(examples, 0)
     loss.backward()
     for parameter in parameters:
         parameter.grad = None

@@ -36,15 +36,26 @@ from training.examples import Example, examples_digest, make_examples
 from training.gate import GateFigures, GateVerdict, general_budget, judge
 from training.interpolate import MixScore, choose_mix, interpolate
 from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult
-from training.methods import DecoderMethod, FullMethod, Method, default_learning_rate
+from training.lora import ADAPTER_FOLDER, LoraMethod
+from training.methods import (
+    CachedEncodings,
+    DecoderMethod,
+    Frame,
+    FullMethod,
+    LiveEncodings,
+    Method,
+    default_learning_rate,
+)
 from training.progress import Reporter
 from training.publish import publish
 from training.report import AdaptationReport, build_card, build_run
 from training.scoring import GREEDY, SERVED, Scorer
-from training.spec import MIXES, AdaptationSpec
+from training.spec import MIXES, AdaptationSpec, TrainingOptions
 
 PARITY_PROBES = 6
 DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate; docs/experiments.md
+LORA_RATE = 3e-4  # within 2e-4 to 5e-4, what adapters of rank 16 to 32 want
+ENCODER_HOURS = 0.4  # recordings from which on LoRA changes the encoder, too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +87,13 @@ def choose_method(spec: AdaptationSpec, num_recorded_hours: float) -> tuple[str,
     return "decoder", "a glossary, text or less than 3 h of recordings teach words, which live in the decoder"
 
 
+def choose_lora_part(options: TrainingOptions, num_recorded_hours: float) -> str:
+    """What LoRA changes: "decoder" or "both"."""
+    if options.lora_part != "auto":
+        return options.lora_part
+    return "both" if num_recorded_hours >= ENCODER_HOURS else "decoder"
+
+
 class _Job:
     """The steps of one job and what they share."""
 
@@ -96,20 +114,29 @@ class _Job:
         """All steps in order."""
         data = self._collect()
         examples = self._examples(data)
-        method, reason = choose_method(self._spec, sum(e.utterance.duration_s for e in examples) / 3600)
-        self._reporter.note(f"method {method}: {reason}")
+        num_hours = sum(e.utterance.duration_s for e in examples) / 3600
+        name, reason = choose_method(self._spec, num_hours)
+        part = choose_lora_part(self._spec.training, num_hours) if name == "lora" else ""
+        self._reporter.note(f"method {name}: {reason}" + (f"; changes {part}" if part else ""))
         model = load_whisper(self._base.transformers_dir)
-        base_state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        cache = self._encode(examples) if method == "decoder" else None
+        base_state = {key: value.detach().clone() for key, value in model.state_dict().items()}
+        cache = self._encode(examples) if name == "decoder" or part == "decoder" else None
         scorer = self._scorer(cache, data)
-        trained = self._train(_method(method, model, cache), examples, data, scorer)
-        mixes = self._measure_mixes(scorer, base_state, trained, data)
+        method = self._method(name, part, model, cache)
+        trained = self._train(method, base_state, examples, data, scorer)
+        tuned = method.merged(trained.weights or {})
+        mixes = self._measure_mixes(scorer, base_state, tuned, data)
         chosen = self._choose(mixes)
-        final = interpolate(base_state, trained.weights or {}, chosen.score.mix)
+        final = interpolate(base_state, tuned, chosen.score.mix)
         folder, parity = self._export(final, scorer, data)
+        if isinstance(method, LoraMethod) and trained.weights:
+            method.save_adapter(
+                trained.weights, chosen.score.mix, self._base.reference, folder / ADAPTER_FOLDER
+            )
         verdict = self._judge(mixes[0], chosen, parity)
         facts = {
-            "method": method,
+            "method": name,
+            "lora_part": part,
             "mix": chosen.score.mix,
             "mixes": [mix.score for mix in mixes],
             "best_step": trained.best_step,
@@ -155,22 +182,33 @@ class _Job:
             scorer.prepare([*data.dev, *data.general], stage.advance)
         return scorer
 
+    def _method(self, name: str, part: str, model: Any, cache: EncoderCache | None) -> Method:
+        frame = Frame(prompt=tuple(self._tokenizer.prompt(None)), end_of_text=self._tokenizer.end_of_text)
+        if name == "full":
+            return FullMethod(model, frame)
+        encodings = CachedEncodings(cache, model.device) if cache else LiveEncodings(model)
+        if name == "decoder":
+            return DecoderMethod(model, encodings, frame)
+        options = self._spec.training
+        return LoraMethod(
+            model, encodings, frame, part=part, rank=options.lora_rank, alpha=options.lora_alpha
+        )
+
     def _train(
-        self, method: Method, examples: Sequence[Example], data: AdaptationData, scorer: Scorer
-    ) -> TrainingResult:
+        self, method: Method, base_state: Mapping[str, Tensor], examples: Sequence[Example],
+        data: AdaptationData, scorer: Scorer,
+    ) -> TrainingResult:  # fmt: skip
         options = self._spec.training
         if not options.learning_rate:
-            share = DECODER_RATE_SHARE if method.name == "decoder" else 1.0
-            options = replace(
-                options, learning_rate=share * default_learning_rate(method.model.config.d_model)
-            )
-        loop = TrainingLoop(
-            method, examples, prompt=self._tokenizer.prompt(None), end_of_text=self._tokenizer.end_of_text,
-            options=options, seed=self._spec.seed,
-        )  # fmt: skip
+            own_rate = default_learning_rate(method.model.config.d_model)
+            rates = {"lora": LORA_RATE, "decoder": DECODER_RATE_SHARE * own_rate}
+            options = replace(options, learning_rate=rates.get(method.name, own_rate))
+        loop = TrainingLoop(method, examples, options=options, seed=self._spec.seed)
         with self._reporter.stage("training", loop.total_steps) as stage:
             hooks = Hooks(
-                score=lambda: self._dev_score(scorer, method.model.state_dict(), data),
+                score=lambda: self._dev_score(
+                    scorer, {**base_state, **method.merged(method.trainable())}, data
+                ),
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
                 on_point=lambda point: self._reporter.note(_point_line(point)),
             )
@@ -186,15 +224,19 @@ class _Job:
         return DevScore(evaluation.wer, evaluation.term_f1)
 
     def _measure_mixes(
-        self, scorer: Scorer, base_state: Mapping[str, Tensor], trained: TrainingResult, data: AdaptationData
+        self,
+        scorer: Scorer,
+        base_state: Mapping[str, Tensor],
+        tuned: Mapping[str, Tensor],
+        data: AdaptationData,
     ) -> list[_Mix]:
         """Every mix on dev and on general speech, as served; the first is the base."""
         measured = []
-        candidates = (0.0, *(MIXES if trained.weights is not None else ()))
+        candidates = (0.0, *(MIXES if tuned else ()))
         both = [*data.dev, *data.general]
         with self._reporter.stage("mixing with the base", len(candidates)) as stage:
             for mix in candidates:
-                texts = scorer.texts(interpolate(base_state, trained.weights or {}, mix), both, SERVED)
+                texts = scorer.texts(interpolate(base_state, tuned, mix), both, SERVED)
                 dev = self._texts_score(texts[: len(data.dev)], data.dev, data)
                 general = self._texts_score(texts[len(data.dev) :], data.general, data)
                 score = MixScore(mix=mix, domain_error=dev.error, general_wer=general.wer or 0.0)
@@ -269,10 +311,6 @@ class _Job:
             name=self._spec.name, version=version, verdict=verdict, card=card,
             promoted_alias=self._spec.alias if promoted else "",
         )  # fmt: skip
-
-
-def _method(name: str, model: Any, cache: EncoderCache | None) -> Method:
-    return FullMethod(model) if cache is None else DecoderMethod(model, cache)
 
 
 def _point_line(point: CurvePoint) -> str:

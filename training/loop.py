@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from training.checkpoint import CheckpointStore, CurvePoint, Position
-from training.examples import Batch, Example, collate, epoch_batches
+from training.examples import Example, epoch_batches
 from training.methods import Method
 from training.spec import TrainingOptions
 
@@ -69,13 +69,10 @@ class TrainingLoop:
     """One run over the examples; :meth:`run` goes on from the newest checkpoint, if there is one."""
 
     def __init__(
-        self, method: Method, examples: Sequence[Example], *, prompt: Sequence[int], end_of_text: int,
-        options: TrainingOptions, seed: int,
-    ) -> None:  # fmt: skip
+        self, method: Method, examples: Sequence[Example], *, options: TrainingOptions, seed: int
+    ) -> None:
         self._method = method
         self._examples = examples
-        self._prompt = prompt
-        self._end_of_text = end_of_text
         self._options = options
         self._seed = seed
         self._weights = method.trainable()
@@ -131,20 +128,20 @@ class TrainingLoop:
                 self._examples, batch_size=self._options.batch_size, seed=self._seed, epoch=epoch
             )
             for batch in islice(batches, done, done + target - position.step):
-                loss = self._step(collate(batch, self._prompt, self._end_of_text), position.step)
+                loss = self._step(batch, position.step)
                 total += loss
                 position.step += 1
                 hooks.on_step(position.step, loss)
         return total / (position.step - first)
 
-    def _step(self, batch: Batch, step: int) -> float:
+    def _step(self, batch: Sequence[Example], step: int) -> float:
         factor = learning_rate_factor(step, self.total_steps, self._options.warmup_share)
         for group in self._optimizer.param_groups:
             group["lr"] = self._options.learning_rate * factor
         device = next(iter(self._weights.values())).device
         self._method.model.train()
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._autocast):
-            loss = self._method.loss(batch)
+            loss = self._method.loss(batch, step)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._weights.values(), self._options.clip_norm)
         self._optimizer.step()

@@ -83,6 +83,7 @@ def build_card(
         },
         "training": {
             "method": facts["method"],
+            "lora_part": facts["lora_part"],
             "mix": facts["mix"],
             "mixes": [asdict(score) for score in facts["mixes"]],
             "best_step": facts["best_step"],

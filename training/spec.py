@@ -17,9 +17,11 @@ from asr.models.reference import is_valid_alias, is_valid_name, parse_reference
 from asr.options import read_options, read_toml
 from asr.text.normalize import DEFAULT_NORMALIZER, get_normalizer
 
-METHODS = ("auto", "decoder", "full")
-PLANNED_METHODS = ("lora", "ctc")
+METHODS = ("auto", "decoder", "lora", "full")
+PLANNED_METHODS = ("ctc",)
 MAX_SANE_LEARNING_RATE = 2e-4  # five times the highest rate that is known to help (docs/experiments.md)
+MAX_SANE_LORA_RATE = 2e-3  # low-rank changes start at nothing and want about ten times the rate
+LORA_PARTS = ("auto", "decoder", "both")
 MIXES = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -28,7 +30,7 @@ class TrainingOptions:
     """How to train.
 
     Attributes:
-        learning_rate: peak; 0 takes the rate of the model's size.
+        learning_rate: peak; 0 takes the rate of the model's size, or of LoRA.
         epochs: passes over the training utterances at most.
         batch_size: utterances per step.
         evaluations_per_epoch: how often dev is scored, and a checkpoint kept.
@@ -39,6 +41,9 @@ class TrainingOptions:
         copies: synthesised renderings of each sentence.
         replay_share: synthesised everyday sentences to train on beside, per domain utterance; at most 80 sentences.
         max_train_sentences: of ``--text``; the rest is left out, and said so.
+        lora_part: what LoRA changes: "decoder" over cached encoder outputs, "both", or "auto" by the hours recorded.
+        lora_rank: of each adapter.
+        lora_alpha: changes are scaled by alpha / rank.
     """
 
     learning_rate: float = 0.0
@@ -52,15 +57,20 @@ class TrainingOptions:
     copies: int = 1
     replay_share: float = 0.2
     max_train_sentences: int = 2000
+    lora_part: str = "auto"
+    lora_rank: int = 16
+    lora_alpha: float = 32.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.learning_rate <= MAX_SANE_LEARNING_RATE:
+        if self.lora_part not in LORA_PARTS:
             raise OptionError(
-                f"training.learning_rate is {self.learning_rate:g}; fine-tuning breaks a model above "
-                f"{MAX_SANE_LEARNING_RATE:g}: give 1e-6 to {MAX_SANE_LEARNING_RATE:g}, or 0 for the model's own",
-                field="training.learning_rate",
+                f"training.lora_part is {self.lora_part!r}; choose {', '.join(LORA_PARTS)}",
+                field="training.lora_part",
             )
         ranges = {
+            "learning_rate": (0, MAX_SANE_LORA_RATE),
+            "lora_rank": (1, 256),
+            "lora_alpha": (1, 1024),
             "replay_share": (0, 1),
             "warmup_share": (0, 1),
             "weight_decay": (0, 1),
@@ -187,6 +197,12 @@ class AdaptationSpec:
             raise OptionError(f"--method {self.method} is not in this release; choose {', '.join(METHODS)}")
         if self.method not in METHODS:
             raise OptionError(f"--method {self.method!r} is not known; choose {', '.join(METHODS)}")
+        if self.training.learning_rate > MAX_SANE_LEARNING_RATE and self.method != "lora":
+            raise OptionError(
+                f"training.learning_rate is {self.training.learning_rate:g}; fine-tuning breaks a model above "
+                f"{MAX_SANE_LEARNING_RATE:g}: give 1e-6 to {MAX_SANE_LEARNING_RATE:g}, or 0 for the model's own",
+                field="training.learning_rate",
+            )
         if not (self.text or self.terms or self.train):
             raise OptionError("nothing to adapt from; give --text, --terms or --train, or several of them")
         parse_reference(self.base)

@@ -40,7 +40,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory, spoken: Any) -> Path:
     return folder / "dev.jsonl"
 
 
-@pytest.fixture(scope="module", params=["decoder", "full"])
+@pytest.fixture(scope="module", params=["decoder", "lora", "full"])
 def report(
     request: Any, small_whisper: Path, dev: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AdaptationReport:

@@ -17,8 +17,18 @@ from training.checkpoint import CheckpointStore, Position
 from training.encoder_cache import EncoderCache
 from training.examples import Example, make_examples
 from training.import_command import copy_version
+from training.interpolate import interpolate
 from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult, learning_rate_factor
-from training.methods import DecoderMethod, FullMethod, Method, default_learning_rate
+from training.lora import LoraMethod
+from training.methods import (
+    CachedEncodings,
+    DecoderMethod,
+    Frame,
+    FullMethod,
+    LiveEncodings,
+    Method,
+    default_learning_rate,
+)
 from training.spec import TrainingOptions
 
 OPTIONS = TrainingOptions(learning_rate=2e-4, epochs=3, batch_size=2, evaluations_per_epoch=1, patience=9)
@@ -53,16 +63,13 @@ def examples(
     return make_examples(rows, tokenizer)[0]
 
 
-def _loop(method: Method, examples: list[Example], tokenizer: WhisperTokenizer) -> TrainingLoop:
-    torch.manual_seed(0)
-    return TrainingLoop(
-        method,
-        examples,
-        prompt=tokenizer.prompt(None),
-        end_of_text=tokenizer.end_of_text,
-        options=OPTIONS,
-        seed=5,
-    )
+@pytest.fixture(scope="module")
+def frame(tokenizer: WhisperTokenizer) -> Frame:
+    return Frame(prompt=tuple(tokenizer.prompt(None)), end_of_text=tokenizer.end_of_text)
+
+
+def _loop(method: Method, examples: list[Example]) -> TrainingLoop:
+    return TrainingLoop(method, examples, options=OPTIONS, seed=5)
 
 
 def _hooks(scores: Iterator[float], stop_at: int = -1) -> Hooks:
@@ -73,16 +80,27 @@ def _hooks(scores: Iterator[float], stop_at: int = -1) -> Hooks:
     return Hooks(score=lambda: DevScore(next(scores), None), on_step=on_step, on_point=lambda _point: None)
 
 
-def _decoder(version: Path, examples: list[Example], folder: Path) -> DecoderMethod:
+def _cached(version: Path, examples: list[Example], folder: Path) -> CachedEncodings:
     cache = EncoderCache(folder, CTranslate2Whisper(version / "ctranslate2"), num_workers=1)
     cache.fill([example.utterance for example in examples], lambda: None)
-    return DecoderMethod(load_whisper(version), cache)
+    return CachedEncodings(cache, torch.device("cpu"))
+
+
+def _decoder(version: Path, examples: list[Example], frame: Frame, folder: Path) -> DecoderMethod:
+    return DecoderMethod(load_whisper(version), _cached(version, examples, folder), frame)
+
+
+def _lora(version: Path, examples: list[Example], frame: Frame, folder: Path, part: str) -> LoraMethod:
+    torch.manual_seed(0)  # adapters begin with random directions
+    model = load_whisper(version)
+    encodings = _cached(version, examples, folder) if part == "decoder" else LiveEncodings(model)
+    return LoraMethod(model, encodings, frame, part=part, rank=4, alpha=8.0)
 
 
 def _run(
     version: Path,
     examples: list[Example],
-    tokenizer: WhisperTokenizer,
+    frame: Frame,
     folder: Path,
     stops: tuple[int, ...] = (),
 ) -> TrainingResult:
@@ -93,7 +111,7 @@ def _run(
         newest = store.newest()
         done = newest.step if newest else -1
         remaining = iter([score for step, score in scores.items() if step > done])
-        loop = _loop(_decoder(version, examples, folder / "encoded"), examples, tokenizer)
+        loop = _loop(_decoder(version, examples, frame, folder / "encoded"), examples)
         try:
             return loop.run(store, _hooks(remaining, stop))
         except _InterruptError:
@@ -102,9 +120,9 @@ def _run(
 
 
 def test_the_best_dev_score_is_kept_not_the_last(
-    version: Path, examples: list[Example], tokenizer: WhisperTokenizer, tmp_path: Path
+    version: Path, examples: list[Example], frame: Frame, tmp_path: Path
 ) -> None:
-    result = _run(version, examples, tokenizer, tmp_path)
+    result = _run(version, examples, frame, tmp_path)
     assert result.best_step == 6
     assert [point.dev_wer for point in result.curve] == [0.9, 0.5, 0.3, 0.4]
     assert result.curve[-1].loss < result.curve[1].loss
@@ -118,12 +136,12 @@ def test_the_best_dev_score_is_kept_not_the_last(
 def test_an_interrupted_run_ends_exactly_as_an_undisturbed_one(
     version: Path,
     examples: list[Example],
-    tokenizer: WhisperTokenizer,
+    frame: Frame,
     tmp_path: Path,
     stops: tuple[int, ...],
 ) -> None:
-    undisturbed = _run(version, examples, tokenizer, tmp_path / "a")
-    interrupted = _run(version, examples, tokenizer, tmp_path / "b", stops)
+    undisturbed = _run(version, examples, frame, tmp_path / "a")
+    interrupted = _run(version, examples, frame, tmp_path / "b", stops)
     assert undisturbed.weights is not None and interrupted.weights is not None
     for name, value in undisturbed.weights.items():
         assert torch.equal(value, interrupted.weights[name]), name
@@ -131,31 +149,25 @@ def test_an_interrupted_run_ends_exactly_as_an_undisturbed_one(
 
 
 def test_training_stops_when_dev_does_not_improve(
-    version: Path, examples: list[Example], tokenizer: WhisperTokenizer, tmp_path: Path
+    version: Path, examples: list[Example], frame: Frame, tmp_path: Path
 ) -> None:
     options = TrainingOptions(
         learning_rate=2e-4, epochs=50, batch_size=2, evaluations_per_epoch=1, patience=2
     )
-    method = _decoder(version, examples, tmp_path)
-    loop = TrainingLoop(
-        method,
-        examples,
-        prompt=tokenizer.prompt(None),
-        end_of_text=tokenizer.end_of_text,
-        options=options,
-        seed=5,
-    )
+    method = _decoder(version, examples, frame, tmp_path)
+    loop = TrainingLoop(method, examples, options=options, seed=5)
     result = loop.run(CheckpointStore(tmp_path / "c"), _hooks(iter([0.1, 0.2, 0.3])))
     assert (result.best_step, result.weights, len(result.curve)) == (0, None, 3)  # the base was best: keep it
 
 
 def test_each_method_learns_its_weights_and_no_others(
-    version: Path, examples: list[Example], tokenizer: WhisperTokenizer, tmp_path: Path
+    version: Path, examples: list[Example], frame: Frame, tmp_path: Path
 ) -> None:
-    for method in (_decoder(version, examples, tmp_path), FullMethod(load_whisper(version))):
+    methods = (_decoder(version, examples, frame, tmp_path), FullMethod(load_whisper(version), frame))
+    for method in methods:
         before = {name: value.detach().clone() for name, value in method.model.state_dict().items()}
         scores = iter([0.9, 0.8, 0.7, 0.6])
-        _loop(method, examples, tokenizer).run(CheckpointStore(tmp_path / method.name), _hooks(scores))
+        _loop(method, examples).run(CheckpointStore(tmp_path / method.name), _hooks(scores))
         changed = {
             name for name, value in method.model.state_dict().items() if not torch.equal(value, before[name])
         }
@@ -168,13 +180,59 @@ def test_each_method_learns_its_weights_and_no_others(
 def test_cached_outputs_give_the_loss_of_the_encoder_itself(
     version: Path, examples: list[Example], tmp_path: Path
 ) -> None:
-    cached = _decoder(version, examples, tmp_path).encode(examples[:2])
+    cached = _cached(version, examples, tmp_path)(examples[:2], 0)
     with torch.inference_mode():
-        direct = FullMethod(load_whisper(version)).encode(examples[:2])
+        direct = LiveEncodings(load_whisper(version))(examples[:2], 0)
     assert cached.shape == direct.shape == (2, 1500, 64)
     assert (
         torch.nn.functional.cosine_similarity(cached.flatten(), direct.flatten(), dim=0) > 0.99
     )  # int8 and float16
+
+
+@pytest.mark.parametrize("part", ["decoder", "both"])
+def test_lora_learns_adapters_alone_and_merges_to_what_it_computes(
+    version: Path, examples: list[Example], frame: Frame, tmp_path: Path, part: str
+) -> None:
+    method = _lora(version, examples, frame, tmp_path, part)
+    base = load_whisper(version)
+    before = base.state_dict()
+    first = method.merged(method.trainable())
+    assert all(
+        torch.equal(value, before[name]) for name, value in first.items()
+    )  # adapters begin as no change
+    assert any(".encoder." in name for name in first) == (part == "both")
+    with torch.inference_mode():
+        start = float(method.loss(examples, 0))
+    result = _loop(method, examples).run(CheckpointStore(tmp_path / part), _hooks(iter([0.9, 0.8, 0.7, 0.6])))
+    assert result.weights is not None and all("lora_" in name for name in result.weights)
+    with torch.inference_mode():
+        learned = float(method.loss(examples, 0))
+    assert learned < start
+    base.load_state_dict({**before, **method.merged(result.weights)})
+    encodings = LiveEncodings(base) if part == "both" else _cached(version, examples, tmp_path)
+    with torch.inference_mode():
+        merged = float(DecoderMethod(base, encodings, frame).loss(examples, 0))
+    assert merged == pytest.approx(learned, rel=1e-4)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing`:FutureWarning"
+)  # peft asks transformers for it
+def test_the_kept_adapter_is_read_by_peft_and_adds_exactly_the_served_mix(
+    version: Path, examples: list[Example], frame: Frame, tmp_path: Path
+) -> None:
+    from peft import PeftModel
+
+    method = _lora(version, examples, frame, tmp_path, "decoder")
+    result = _loop(method, examples).run(CheckpointStore(tmp_path / "c"), _hooks(iter([0.9, 0.8, 0.7, 0.6])))
+    assert result.weights is not None
+    method.save_adapter(result.weights, 0.5, "bundled:tiny.en", tmp_path / "adapter")
+    base = load_whisper(version)
+    served = interpolate(base.state_dict(), method.merged(result.weights), 0.5)
+    merged = PeftModel.from_pretrained(base, str(tmp_path / "adapter")).merge_and_unload().state_dict()
+    assert any(not torch.equal(merged[name], load_whisper(version).state_dict()[name]) for name in merged)
+    for name, value in served.items():
+        torch.testing.assert_close(merged[name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_a_torn_checkpoint_is_not_seen(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def text(tmp_path: Path) -> Path:
         ({"alias": "7"}, "not a number alone"),
         ({"seed": -1}, "--seed is -1"),
         ({"normalizer": "nope"}, "whisper-en-1"),
-        ({"method": "sorcery"}, "choose auto, decoder, full"),
-        ({"method": "lora"}, "not in this release"),
+        ({"method": "sorcery"}, "choose auto, decoder, lora, full"),
+        ({"method": "ctc"}, "not in this release"),
         ({"base": "tiny"}, "bundled:NAME"),
         ({"dev": Path("nowhere.jsonl")}, "--dev nowhere.jsonl does not exist"),
     ],
@@ -41,8 +41,15 @@ def test_a_bad_spec_is_refused(text: Path, change: dict[str, Any], message: str)
 
 @pytest.mark.parametrize("rate", [3e-3, -1e-5])
 def test_a_learning_rate_that_breaks_models_is_refused(rate: float) -> None:
-    with pytest.raises(OptionError, match=r"0\.0002"):
+    with pytest.raises(OptionError, match=r"0 to 0\.002"):
         TrainingOptions(learning_rate=rate)
+
+
+def test_only_low_rank_changes_may_learn_ten_times_faster(text: Path) -> None:
+    options = TrainingOptions(learning_rate=5e-4)
+    assert AdaptationSpec(base="bundled:tiny.en", name="x", text=text, method="lora", training=options)
+    with pytest.raises(OptionError, match=r"breaks a model above 0\.0002"):
+        AdaptationSpec(base="bundled:tiny.en", name="x", text=text, training=options)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +64,8 @@ def test_a_learning_rate_that_breaks_models_is_refused(rate: float) -> None:
         ("[gate]\nmin_prob_better = 2\n", "give 0.5 to 0.999"),
         ("[training]\nepochs = 2.5\n", "must be of type int"),
         ("[training]\nwarmup_share = 7.0\n", "give 0 to 1"),
+        ("[training]\nlora_part = 'encoder'\n", "choose auto, decoder, both"),
+        ("[training]\nlora_rank = 0\n", "give 1 to 256"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, content: str, message: str) -> None:

@@ -74,11 +74,18 @@ HIBARI_VOICES: Final[Mapping[str, VoiceShape]] = {
 }
 
 
+BRITISH_SUFFIX: Final = "-gb"
+# The wheel's network has only learned American sounds; these are the nearest to the British ones that it lacks.
+_TO_AMERICAN: Final = str.maketrans({"Q": "O", "ɒ": "ɑ", "a": "æ", "ː": None})
+
+
 class HibariEngine:
-    """hibari-tts with the one voice of its wheel, and six more made from it; downloads nothing.
+    """hibari-tts with the one voice of its wheel, and more made from it; downloads nothing.
 
     The network gives a fundamental and a spectral envelope per frame. Scaling the first and stretching the
-    second along frequency makes other speakers out of one, at an unchanged pace.
+    second along frequency makes other speakers out of one, at an unchanged pace. Each shape speaks with the
+    American readings of words and, under its name with ``BRITISH_SUFFIX``, with the British ones: two readings
+    of a word that no dictionary has.
     """
 
     name = "hibari"
@@ -89,8 +96,8 @@ class HibariEngine:
 
     @property
     def voices(self) -> tuple[str, ...]:
-        """The names of the shapes."""
-        return tuple(self._shapes)
+        """The names of the shapes, with American and with British readings."""
+        return (*self._shapes, *(f"{name}{BRITISH_SUFFIX}" for name in self._shapes))
 
     def synthesize(
         self, text: str, *, voice: str, speed: float, pitch: float, seed: int
@@ -101,12 +108,12 @@ class HibariEngine:
         # Punctuation is a phoneme to hibari, a pause; a text of nothing else is not speech.
         sentences = [
             hibari.ids(phonemes)
-            for phonemes in hibari.phonemize(text)
+            for phonemes in _phonemes(hibari, text, british=voice.endswith(BRITISH_SUFFIX))
             if any(sign.isalpha() and sign in hibari.vocab for sign in phonemes)
         ]
         if not sentences:
             raise _unspeakable(self.name, text)
-        shape, generator = self._shapes[voice], np.random.default_rng(seed)
+        shape, generator = self._shapes[voice.removesuffix(BRITISH_SUFFIX)], np.random.default_rng(seed)
         shape = VoiceShape(f0=shape.f0 * pitch, formants=shape.formants)
         spoken = [_speak_ids(hibari, ids, speed, shape, generator) for ids in sentences]
         return _within_full_scale(resample(np.concatenate(spoken), hibari.sample_rate))
@@ -123,6 +130,23 @@ def _hibari() -> Any:
     engine = Hibari(voice="heart")  # the only voice that is in the wheel; others would be downloaded
     engine.phonemize("ready")  # load the pronunciation rules now, before threads ask for them
     return engine
+
+
+@functools.cache
+def _british_rules() -> Any:
+    from hibari.g2p import G2P
+
+    rules = G2P(british=True)
+    rules("ready")
+    return rules
+
+
+def _phonemes(hibari: Any, text: str, *, british: bool) -> list[str]:
+    """One string of phonemes for each sentence."""
+    if not british:
+        return list(hibari.phonemize(text))
+    read = (_british_rules()(sentence) or "" for sentence in hibari.split_sentences(text))
+    return [phonemes.translate(_TO_AMERICAN) for phonemes in read if phonemes]
 
 
 def _speak_ids(

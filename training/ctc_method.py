@@ -7,7 +7,7 @@ one to the bit. B batch, T samples, E encoder frames, D width, U labels, V vocab
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,10 @@ class CtcMethod:
                 for one, example in zip(samples, examples, strict=True)
             ]
             return torch.stack(losses).mean()
+
+    def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of the served model, by their names there: the learned ones themselves."""
+        return dict(weights)
 
     def _samples(self, example: Example) -> Tensor:
         samples = load_samples(example.utterance)

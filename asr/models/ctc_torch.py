@@ -10,9 +10,9 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from asr.models.base import DecodingOptions, Samples
 from asr.models.checkpoint import load_wav2vec2
 from asr.results import Hypothesis, Word
 from asr.units import SAMPLE_RATE_HZ, WHISPER_WINDOW_S, to_samples, to_seconds
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_SEGMENT_S = WHISPER_WINDOW_S  # the protocol's limit: attention over all frames costs their square
 MAX_BATCH_SAMPLES = to_samples(4 * MAX_SEGMENT_S)  # padding included
@@ -93,6 +96,19 @@ class TorchCtc:
     def close(self) -> None:
         """Free the model's memory."""
         self._model = None
+
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Replace the weights named in ``state``; not while another thread decodes.
+
+        Raises:
+            ModelError: a name or a shape that the model does not have.
+        """
+        try:
+            unexpected = self._model.load_state_dict(dict(state), strict=False).unexpected_keys
+        except RuntimeError as error:
+            raise ModelError(f"these weights do not fit the model: {error}") from error
+        if unexpected:
+            raise ModelError(f"these weights do not fit the model: it has no {', '.join(unexpected[:3])}")
 
     def emissions(self, samples: Samples) -> LogProbs:
         """Samples (T,) at 16 kHz to log probabilities (E, V), natural log; E is 0 below one receptive field."""

@@ -1,0 +1,65 @@
+"""Scoring weights of a Wav2Vec2-CTC in training as they would be served, over the segments that a stream would cut.
+
+The counterpart of ``training.scoring`` for Whisper: no export is needed, the engine takes the weights as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from torch import Tensor
+
+from asr.data.manifest import Utterance, load_samples
+from asr.decoding.ctc_alignment import LogProbs
+from asr.models.base import DecodingOptions, Samples
+from asr.models.ctc_torch import TorchCtc
+from asr.recognizer import segment_recording
+
+BATCH = 16
+
+
+class CtcScorer:
+    """Turns weights into texts for the utterances that it was prepared for."""
+
+    def __init__(self, base: Path, *, num_workers: int) -> None:
+        """Score variants of the folder ``base``; utterances are cut on ``num_workers`` threads."""
+        self._engine = TorchCtc(base)
+        self._num_workers = num_workers
+        self._segments: dict[Utterance, list[Samples]] = {}
+
+    def prepare(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
+        """Cut every utterance into segments."""
+        with ThreadPoolExecutor(self._num_workers) as workers:
+            for _ in workers.map(self._prepare, utterances):
+                on_done()
+
+    def segments(self, utterances: Sequence[Utterance]) -> list[Samples]:
+        """Every segment of utterances that were prepared."""
+        return [segment for utterance in utterances for segment in self._segments[utterance]]
+
+    def texts(
+        self, state: Mapping[str, Tensor], utterances: Sequence[Utterance], options: DecodingOptions
+    ) -> list[str]:
+        """Text of every utterance under the weights ``state``; weights that it does not name stay as they were."""
+        self._engine.load_weights(state)
+        segments = self.segments(utterances)
+        decoded = [
+            row[0].text
+            for start in range(0, len(segments), BATCH)
+            for row in self._engine.decode(segments[start : start + BATCH], options)
+        ]
+        texts = iter(decoded)
+        spoken = [[next(texts) for _ in self._segments[utterance]] for utterance in utterances]
+        return [" ".join(text for text in parts if text) for parts in spoken]
+
+    def emissions(self, state: Mapping[str, Tensor], utterances: Sequence[Utterance]) -> list[LogProbs]:
+        """(E, V) of every utterance whole, to tune a language model on; none may be longer than the engine takes."""
+        self._engine.load_weights(state)
+        return self._engine.batch_emissions([load_samples(utterance) for utterance in utterances])
+
+    def _prepare(self, utterance: Utterance) -> None:
+        self._segments[utterance] = [
+            request.samples for request in segment_recording(load_samples(utterance))
+        ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,10 @@ from torch import Tensor
 from asr import __version__
 from asr.data.manifest import Utterance
 from asr.errors import InputError
+from asr.evaluation.breakdown import by_term
 from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
 from asr.evaluation.significance import PairedComparison
+from asr.evaluation.terms import TermCounts
 from asr.models.checkpoint import load_whisper, save_whisper
 from asr.models.export import Parity, check_parity, export_ctranslate2
 from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, resolve_model, serving_folder
@@ -46,9 +49,10 @@ from training.methods import (
     Method,
     default_learning_rate,
 )
+from training.page import render_page
 from training.progress import Reporter
-from training.publish import publish
-from training.report import AdaptationReport, build_card, build_run
+from training.publish import publish, run_file
+from training.report import PAGE, AdaptationReport, build_card, build_run
 from training.scoring import GREEDY, SERVED, Scorer
 from training.spec import MIXES, AdaptationSpec, TrainingOptions
 
@@ -112,6 +116,7 @@ class _Job:
 
     def run(self) -> AdaptationReport:
         """All steps in order."""
+        started = time.monotonic()
         data = self._collect()
         examples = self._examples(data)
         num_hours = sum(e.utterance.duration_s for e in examples) / 3600
@@ -133,10 +138,12 @@ class _Job:
             method.save_adapter(
                 trained.weights, chosen.score.mix, self._base.reference, folder / ADAPTER_FOLDER
             )
-        verdict = self._judge(mixes[0], chosen, parity)
+        verdict = self._judge(mixes[0], chosen, parity, data)
         facts = {
             "method": name,
             "lora_part": part,
+            "reason": reason,
+            "seconds": round(time.monotonic() - started, 1),
             "mix": chosen.score.mix,
             "mixes": [mix.score for mix in mixes],
             "best_step": trained.best_step,
@@ -178,8 +185,9 @@ class _Job:
 
     def _scorer(self, cache: EncoderCache | None, data: AdaptationData) -> Scorer:
         scorer = Scorer(self._base.transformers_dir, cache, num_workers=self._num_workers)
-        with self._reporter.stage("encoding dev and general", len(data.dev) + len(data.general)) as stage:
-            scorer.prepare([*data.dev, *data.general], stage.advance)
+        measured = [*data.dev, *data.general, *data.sounds]
+        with self._reporter.stage("encoding dev and general", len(measured)) as stage:
+            scorer.prepare(measured, stage.advance)
         return scorer
 
     def _method(self, name: str, part: str, model: Any, cache: EncoderCache | None) -> Method:
@@ -233,14 +241,19 @@ class _Job:
         """Every mix on dev and on general speech, as served; the first is the base."""
         measured = []
         candidates = (0.0, *(MIXES if tuned else ()))
-        both = [*data.dev, *data.general]
+        sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
+        everything = [row for rows in sets.values() for row in rows]
         with self._reporter.stage("mixing with the base", len(candidates)) as stage:
             for mix in candidates:
-                texts = scorer.texts(interpolate(base_state, tuned, mix), both, SERVED)
-                dev = self._texts_score(texts[: len(data.dev)], data.dev, data)
-                general = self._texts_score(texts[len(data.dev) :], data.general, data)
+                state = interpolate(base_state, tuned, mix)
+                texts = iter(scorer.texts(state, everything, SERVED))
+                evaluations = {
+                    name: self._texts_score([next(texts) for _ in rows], rows, data)
+                    for name, rows in sets.items()
+                }
+                dev, general = evaluations["dev"], evaluations["general"]
                 score = MixScore(mix=mix, domain_error=dev.error, general_wer=general.wer or 0.0)
-                measured.append(_Mix(score=score, evaluations={"dev": dev, "general": general}))
+                measured.append(_Mix(score=score, evaluations=evaluations))
                 stage.advance()
         return measured
 
@@ -282,7 +295,7 @@ class _Job:
             base.evaluations["dev"], other.evaluations["dev"], num_samples=num_samples, seed=self._spec.seed
         )
 
-    def _judge(self, base: _Mix, chosen: _Mix, parity: Parity) -> GateVerdict:
+    def _judge(self, base: _Mix, chosen: _Mix, parity: Parity, data: AdaptationData) -> GateVerdict:
         comparison = self._compare(base, chosen)
         figures = GateFigures(
             prob_better=comparison.prob_better,
@@ -291,6 +304,11 @@ class _Job:
             base_general_wer=base.score.general_wer,
             general_wer=chosen.score.general_wer,
             parity=parity.ratio,
+            base_term_f1=base.evaluations["dev"].term_f1,
+            term_f1=chosen.evaluations["dev"].term_f1,
+            critical=_critical_counts(base, chosen, data),
+            base_sound_words=_num_words(base.evaluations["sounds"]),
+            sound_words=_num_words(chosen.evaluations["sounds"]),
         )
         return judge(figures, self._spec.gate)
 
@@ -303,14 +321,30 @@ class _Job:
         facts: dict[str, Any],
     ) -> AdaptationReport:
         card = build_card(self._spec, self._base, data, evaluations, verdict, facts)
-        version = publish(self._registry, self._spec.name, folder, card, build_run(self._spec, card))
+        sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
+        page = render_page(card, f"{self._spec.name}, adapted from {self._base.reference}", evaluations, sets)
+        version = publish(self._registry, self._spec.name, folder, card, build_run(self._spec, card, page))
         promoted = bool(self._spec.alias) and verdict.passed
         if promoted:
             self._registry.set_alias(self._spec.name, self._spec.alias, version)
         return AdaptationReport(
             name=self._spec.name, version=version, verdict=verdict, card=card,
             promoted_alias=self._spec.alias if promoted else "",
+            page=run_file(self._registry, self._spec.name, version, PAGE),
         )  # fmt: skip
+
+
+def _critical_counts(
+    base: _Mix, chosen: _Mix, data: AdaptationData
+) -> dict[str, tuple[TermCounts, TermCounts]]:
+    before, after = (by_term(mix.evaluations["dev"], data.dev) for mix in (base, chosen))
+    none = TermCounts()
+    return {term: (before.get(term, none), after.get(term, none)) for term in data.critical}
+
+
+def _num_words(sounds: Evaluation) -> int:
+    """Words in texts where nothing was said."""
+    return sounds.words.insertions if sounds.words is not None else 0
 
 
 def _point_line(point: CurvePoint) -> str:

@@ -84,6 +84,7 @@ def _print_report(report: AdaptationReport) -> None:
     verdict = "passed" if report.verdict.passed else "refused"
     promoted = f", {report.promoted_alias} now points at it" if report.promoted_alias else ""
     stdout.print(f"gate {verdict}: published {report.reference}{promoted}", markup=False)
+    stdout.print(f"report: {report.page}", markup=False, soft_wrap=True)
 
 
 def synthesize(

@@ -1,13 +1,15 @@
 """The accept rule: a version may be promoted only if it is better on its domain and has forgotten nothing.
 
-Refusal is a normal outcome. Every check carries its figure, its limit and its verdict. This first form checks the
-domain by a paired bootstrap, general speech by a budget, and the export by its parity.
+Refusal is a normal outcome. Every check carries its figure, its limit and its verdict: the domain by a paired
+bootstrap, terms and critical terms, general speech by a budget, words where nobody speaks, the export by its parity.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
+from asr.evaluation.terms import TermCounts
 from asr.models.export import PARITY_RATIO
 from training.spec import GateOptions
 
@@ -65,6 +67,11 @@ class GateFigures:
         base_general_wer: of the base, as a share.
         general_wer: of the adapted model.
         parity: share of equal characters between the exported model and the reference engine.
+        base_term_f1: of the base on dev, or None where there are no terms.
+        term_f1: of the adapted model.
+        critical: critical terms, with the base's and the adapted model's counts on dev.
+        base_sound_words: words that the base writes where nobody speaks.
+        sound_words: likewise, the adapted model.
     """
 
     prob_better: float
@@ -73,6 +80,11 @@ class GateFigures:
     base_general_wer: float
     general_wer: float
     parity: float
+    base_term_f1: float | None = None
+    term_f1: float | None = None
+    critical: Mapping[str, tuple[TermCounts, TermCounts]] = field(default_factory=dict)
+    base_sound_words: int = 0
+    sound_words: int = 0
 
 
 def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
@@ -100,4 +112,43 @@ def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
         passed=figures.parity >= PARITY_RATIO,
         detail=f"export says {figures.parity:.1%} the same as the reference engine, needed {PARITY_RATIO:.0%}",
     )
-    return GateVerdict((domain, general, export))
+    return GateVerdict((domain, *_term_checks(figures), general, _sounds(figures), export))
+
+
+def _term_checks(figures: GateFigures) -> Iterator[Check]:
+    if figures.base_term_f1 is not None and figures.term_f1 is not None:
+        yield Check(
+            name="terms",
+            value=figures.term_f1,
+            limit=figures.base_term_f1,
+            passed=figures.term_f1 >= figures.base_term_f1,
+            detail=f"term F1 {figures.term_f1:.3f} after {figures.base_term_f1:.3f}, must not fall",
+        )
+    if figures.critical:
+        worse = [term for term, (base, adapted) in figures.critical.items() if _is_worse(base, adapted)]
+        unsaid = [term for term, (base, _) in figures.critical.items() if not base.said]
+        named = f": {', '.join(worse)}" if worse else ""
+        yield Check(
+            name="critical terms",
+            value=len(worse),
+            limit=0,
+            passed=not worse,
+            detail=f"{len(worse)} of {len(figures.critical)} critical terms are worse{named}, at most 0"
+            + (f"; never said in dev, so unproved: {', '.join(unsaid)}" if unsaid else ""),
+        )
+
+
+def _is_worse(base: TermCounts, adapted: TermCounts) -> bool:
+    """Missed more often, or written more often where it was not said."""
+    return adapted.false_negatives > base.false_negatives or adapted.false_positives > base.false_positives
+
+
+def _sounds(figures: GateFigures) -> Check:
+    return Check(
+        name="sounds",
+        value=figures.sound_words,
+        limit=figures.base_sound_words,
+        passed=figures.sound_words <= figures.base_sound_words,
+        detail=f"{figures.sound_words} words on silence, noise and music after {figures.base_sound_words}, "
+        f"at most {figures.base_sound_words}",
+    )

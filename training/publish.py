@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from asr.registry import (
     ARTIFACT_FOLDER,
@@ -71,6 +73,14 @@ def publish(registry: Registry, name: str, folder: Path, card: Mapping[str, Any]
         tags[TAG_GATE] = str(card["gate"]["passed"]).lower()
     with reachable(registry.uri):
         return _publish(registry, name, folder, tags, run)
+
+
+def run_file(registry: Registry, name: str, version: str, file: str) -> str:
+    """Where a file of the run behind a version is: a path if the store is on this machine, else its address."""
+    with reachable(registry.uri):
+        run_id = registry.client.get_model_version(name, version).run_id
+        address = f"{registry.client.get_run(run_id).info.artifact_uri}/{file}"
+    return url2pathname(urlsplit(address).path) if address.startswith("file:") else address
 
 
 def _publish(registry: Registry, name: str, folder: Path, tags: dict[str, str], run: Run) -> str:

@@ -21,6 +21,7 @@ from training.gate import GateVerdict
 from training.publish import Run
 from training.spec import AdaptationSpec
 
+PAGE = "report.html"
 _VERSIONED = ("torch", "transformers", "ctranslate2", "hibari-tts", "jiwer", "numpy")
 
 
@@ -34,6 +35,7 @@ class AdaptationReport:
         verdict: the gate's.
         card: as published.
         promoted_alias: the alias that was moved, or "".
+        page: where the HTML report is kept: a path, or an address of a remote store.
     """
 
     name: str
@@ -41,6 +43,7 @@ class AdaptationReport:
     verdict: GateVerdict
     card: Mapping[str, Any]
     promoted_alias: str
+    page: str
 
     @property
     def reference(self) -> str:
@@ -54,6 +57,7 @@ class AdaptationReport:
             "name": self.name,
             "version": self.version,
             "alias": self.promoted_alias,
+            "report": self.page,
             "gate": self.card["gate"],
             "base": self.card["evaluation"]["base"],
             "adapted": self.card["evaluation"]["adapted"],
@@ -84,6 +88,8 @@ def build_card(
         "training": {
             "method": facts["method"],
             "lora_part": facts["lora_part"],
+            "reason": facts["reason"],
+            "seconds": facts["seconds"],
             "mix": facts["mix"],
             "mixes": [asdict(score) for score in facts["mixes"]],
             "best_step": facts["best_step"],
@@ -104,8 +110,8 @@ def build_card(
     }
 
 
-def build_run(spec: AdaptationSpec, card: Mapping[str, Any]) -> Run:
-    """Parameters, figures and curve for the tracking store."""
+def build_run(spec: AdaptationSpec, card: Mapping[str, Any], page: str) -> Run:
+    """Parameters, figures, curve and the HTML report for the tracking store."""
     metrics: dict[str, float] = {}
     for model, sets in card["evaluation"].items():
         for name, figures in sets.items():
@@ -124,9 +130,8 @@ def build_run(spec: AdaptationSpec, card: Mapping[str, Any]) -> Run:
         key: getattr(spec, key) for key in ("text", "terms", "train", "dev", "general") if getattr(spec, key)
     }
     report = json.dumps({key: card[key] for key in ("gate", "evaluation", "training", "data")}, indent=2)
-    return Run(
-        name=f"adapt {spec.name}", params=params, metrics=metrics, curve=curve, texts={"report.json": report}
-    )
+    texts = {"report.json": report, PAGE: page}
+    return Run(name=f"adapt {spec.name}", params=params, metrics=metrics, curve=curve, texts=texts)
 
 
 def _versions() -> dict[str, str]:

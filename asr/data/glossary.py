@@ -20,7 +20,7 @@ class Term:
 
     Attributes:
         text: as it should be written.
-        critical: the user's mark; kept, and not yet checked by the gate.
+        critical: the user's mark: the gate refuses a version that hears it worse.
     """
 
     text: str

@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from asr.evaluation.terms import TermCounts
 from training.gate import GateFigures, general_budget, judge
 from training.interpolate import MixScore, choose_mix, interpolate
 from training.spec import GateOptions
+
+FOUND_ALL = TermCounts(true_positives=2)
+FOUND_ONE = TermCounts(true_positives=1, false_negatives=1)
+MADE_UP = TermCounts(true_positives=2, false_positives=1)
 
 
 def _judge(**changes: Any) -> Any:
@@ -37,6 +42,16 @@ def test_the_budget_is_the_larger_of_points_and_share() -> None:
         ({"general_wer": 0.2059}, []),
         ({"general_wer": 0.2061}, ["general"]),
         ({"parity": 0.89}, ["export"]),
+        ({"base_term_f1": 0.9, "term_f1": 0.9}, []),
+        ({"base_term_f1": 0.9, "term_f1": 0.89}, ["terms"]),
+        ({"base_sound_words": 2, "sound_words": 2}, []),
+        ({"base_sound_words": 2, "sound_words": 3}, ["sounds"]),
+        ({"critical": {"apixaban": (FOUND_ONE, FOUND_ALL)}}, []),
+        (
+            {"critical": {"apixaban": (FOUND_ALL, FOUND_ONE), "warfarin": (FOUND_ALL, FOUND_ALL)}},
+            ["critical terms"],
+        ),
+        ({"critical": {"apixaban": (FOUND_ALL, MADE_UP)}}, ["critical terms"]),
         ({"prob_better": 0.5, "general_wer": 0.9}, ["domain", "general"]),
     ],
 )
@@ -46,7 +61,13 @@ def test_every_condition_must_hold_and_the_reason_names_those_that_do_not(
     verdict = _judge(**change)
     assert [check.name for check in verdict.checks if not check.passed] == failing
     assert verdict.passed == (not failing)
-    assert ("needed" in verdict.reason or "at most" in verdict.reason) == bool(failing)
+    assert any(limit in verdict.reason for limit in ("needed", "at most", "must not")) == bool(failing)
+
+
+def test_a_critical_term_that_dev_never_says_is_named() -> None:
+    verdict = _judge(critical={"apixaban": (TermCounts(), TermCounts())})
+    detail = next(check.detail for check in verdict.checks if check.name == "critical terms")
+    assert verdict.passed and detail.endswith("never said in dev, so unproved: apixaban")
 
 
 def _scores(*rows: tuple[float, float, float]) -> list[MixScore]:

@@ -1,0 +1,123 @@
+"""The adaptation job as one HTML page for people: what was trained on what, the verdict, and what it sounds like.
+
+Everything on it comes from the card and the evaluations; nothing is measured here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from asr.data.manifest import Utterance
+from asr.evaluation.evaluate import Evaluation
+from asr.evaluation.report import Curve, GateCheck, Report, Series, SetResult, render
+
+_SENSES: Mapping[str, tuple[Literal["at least", "at most"], str]] = {
+    "domain": ("at least", ""),
+    "terms": ("at least", "share"),
+    "critical terms": ("at most", ""),
+    "general": ("at most", "share"),
+    "sounds": ("at most", "words"),
+    "export": ("at least", "share"),
+}
+_DESCRIPTIONS = {
+    "dev": "chose the checkpoint and the mix, and judged them",
+    "general": "everyday speech, to see what was forgotten",
+    "sounds": "silence, noise and music: every word on it is made up",
+}
+
+
+def render_page(
+    card: Mapping[str, Any],
+    version_name: str,
+    evaluations: Mapping[str, Mapping[str, Evaluation]],
+    utterances: Mapping[str, Sequence[Utterance]],
+) -> str:
+    """The page of a job.
+
+    Args:
+        card: of the version.
+        version_name: heads the page.
+        evaluations: of "base" and "adapted", by set.
+        utterances: of each set, in the order of the evaluations' rows; their audio must still be there.
+    """
+    results = tuple(
+        SetResult(
+            name=name,
+            base=evaluations["base"][name],
+            adapted=evaluations["adapted"][name],
+            utterances=tuple(rows),
+            description=_DESCRIPTIONS[name],
+        )
+        for name, rows in utterances.items()
+    )
+    training, gate = card["training"], card["gate"]
+    return render(
+        Report(
+            title=version_name,
+            summary=("The gate passed: " if gate["passed"] else "The gate refused: ") + gate["reason"],
+            created_at=card["created_at"],
+            facts=_facts(card),
+            hashes={"base": card["base_sha256"], **card["data"]["sha256"]},
+            notes=tuple(card["data"]["notes"]),
+            checks=tuple(_check(check) for check in gate["checks"]),
+            results=results,
+            curves=tuple(_curves(training)),
+            base_name=card["base"],
+            adapted_name="adapted",
+        )
+    )
+
+
+def _facts(card: Mapping[str, Any]) -> dict[str, str]:
+    training, spec = card["training"], card["spec"]
+    given = {key: str(spec[key]) for key in ("text", "terms", "train", "dev", "general") if spec[key]}
+    part = f", changes {training['lora_part']}" if training["lora_part"] else ""
+    return {
+        "base": card["base"],
+        **given,
+        "method": f"{training['method']}{part}: {training['reason']}",
+        "trained on": f"{training['utterances']} utterances",
+        "best step": str(training["best_step"]),
+        "mix with the base": f"{training['mix']:g}",
+        "seconds spent": f"{training['seconds']:.0f}",
+        "seed": str(card["seed"]),
+        **{name: str(version) for name, version in card["code"].items()},
+    }
+
+
+def _check(check: Mapping[str, Any]) -> GateCheck:
+    sense, unit = _SENSES[check["name"]]
+    return GateCheck(**check, sense=sense, unit=unit)
+
+
+def _curves(training: Mapping[str, Any]) -> list[Curve]:
+    points = training["curve"]
+    learning = [
+        Series(name=name, points=tuple((point["step"], point[key]) for point in points))
+        for name, key in (("dev WER", "dev_wer"), ("dev term F1", "dev_term_f1"))
+        if all(point[key] is not None for point in points)
+    ]
+    mixes = training["mixes"]
+    mixing = [
+        Series(name=name, points=tuple((mix["mix"], mix[key]) for mix in mixes))
+        for name, key in (("dev error", "domain_error"), ("general WER", "general_wer"))
+    ]
+    return [
+        Curve(
+            title="Learning",
+            x_label="step",
+            y_label="rate",
+            series=tuple(learning),
+            marked_x=training["best_step"],
+            mark="kept",
+        ),
+        Curve(
+            title="Mix with the base",
+            x_label="share of the tuned weights",
+            y_label="error",
+            series=tuple(mixing),
+            marked_x=training["mix"],
+            mark="chosen",
+        ),
+    ]

@@ -133,6 +133,8 @@ class _Job:
         mixes = self._measure_mixes(scorer, base_state, tuned, data)
         chosen = self._choose(mixes)
         final = interpolate(base_state, tuned, chosen.score.mix)
+        if data.test:
+            self._measure_test(scorer, {mixes[0].score.mix: base_state, chosen.score.mix: final}, mixes, data)
         folder, parity = self._export(final, scorer, data)
         if isinstance(method, LoraMethod) and trained.weights:
             method.save_adapter(
@@ -185,8 +187,8 @@ class _Job:
 
     def _scorer(self, cache: EncoderCache | None, data: AdaptationData) -> Scorer:
         scorer = Scorer(self._base.transformers_dir, cache, num_workers=self._num_workers)
-        measured = [*data.dev, *data.general, *data.sounds]
-        with self._reporter.stage("encoding dev and general", len(measured)) as stage:
+        measured = [*data.dev, *data.test, *data.general, *data.sounds]
+        with self._reporter.stage("encoding what is measured", len(measured)) as stage:
             scorer.prepare(measured, stage.advance)
         return scorer
 
@@ -257,6 +259,19 @@ class _Job:
                 stage.advance()
         return measured
 
+    def _measure_test(
+        self,
+        scorer: Scorer,
+        states: Mapping[float, Mapping[str, Tensor]],
+        mixes: Sequence[_Mix],
+        data: AdaptationData,
+    ) -> None:
+        """The locked test, for the base and the chosen mix alone, once nothing is left to choose."""
+        for mix in mixes:
+            if mix.score.mix in states:
+                texts = scorer.texts(states[mix.score.mix], data.test, SERVED)
+                mix.evaluations["test"] = self._texts_score(texts, data.test, data)
+
     def _choose(self, mixes: Sequence[_Mix]) -> _Mix:
         budget = general_budget(mixes[0].score.general_wer, self._spec.gate)
         by_mix = {mix.score.mix: mix for mix in mixes}
@@ -288,15 +303,16 @@ class _Job:
         )
         return folder, parity
 
-    def _compare(self, base: _Mix, other: _Mix) -> PairedComparison:
-        """Whether ``other`` is better than ``base`` on dev."""
+    def _compare(self, base: _Mix, other: _Mix, part: str = "dev") -> PairedComparison:
+        """Whether ``other`` is better than ``base`` on a part of the data."""
         num_samples = self._spec.gate.bootstrap_samples
         return compare(
-            base.evaluations["dev"], other.evaluations["dev"], num_samples=num_samples, seed=self._spec.seed
+            base.evaluations[part], other.evaluations[part], num_samples=num_samples, seed=self._spec.seed
         )
 
     def _judge(self, base: _Mix, chosen: _Mix, parity: Parity, data: AdaptationData) -> GateVerdict:
         comparison = self._compare(base, chosen)
+        test = self._compare(base, chosen, "test") if data.test else None
         figures = GateFigures(
             prob_better=comparison.prob_better,
             metric=base.evaluations["dev"].error_name,
@@ -304,6 +320,8 @@ class _Job:
             base_general_wer=base.score.general_wer,
             general_wer=chosen.score.general_wer,
             parity=parity.ratio,
+            test_prob_better=test.prob_better if test else None,
+            test_resampled=f"{test.num_units} {test.unit}s" if test else "",
             base_term_f1=base.evaluations["dev"].term_f1,
             term_f1=chosen.evaluations["dev"].term_f1,
             critical=_critical_counts(base, chosen, data),
@@ -321,7 +339,8 @@ class _Job:
         facts: dict[str, Any],
     ) -> AdaptationReport:
         card = build_card(self._spec, self._base, data, evaluations, verdict, facts)
-        sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
+        sets = {"dev": data.dev, "test": data.test, "general": data.general, "sounds": data.sounds}
+        sets = {name: rows for name, rows in sets.items() if rows}
         page = render_page(card, f"{self._spec.name}, adapted from {self._base.reference}", evaluations, sets)
         version = publish(self._registry, self._spec.name, folder, card, build_run(self._spec, card, page))
         promoted = bool(self._spec.alias) and verdict.passed
@@ -359,5 +378,5 @@ def _point_line(point: CurvePoint) -> str:
 
 
 def _input_hashes(spec: AdaptationSpec) -> list[str]:
-    paths = (spec.text, spec.terms, spec.train, spec.dev, spec.general, spec.templates)
+    paths = (spec.text, spec.terms, spec.train, spec.dev, spec.test, spec.general, spec.templates)
     return [hashlib.sha256(path.read_bytes()).hexdigest() if path else "" for path in paths]

@@ -35,6 +35,7 @@ def adapt(
     terms: Annotated[Path | None, typer.Option(help="Glossary, one term a line.")] = None,
     train: Annotated[Path | None, typer.Option(help="Manifest of transcribed audio.")] = None,
     dev: Annotated[Path | None, typer.Option(help="Manifest to select and gate on.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Manifest that only the gate sees, once.")] = None,
     general: Annotated[
         Path | None, typer.Option(help="Manifest of general speech, for the forgetting check.")
     ] = None,
@@ -53,8 +54,8 @@ def adapt(
     if seed is not None:
         groups["seed"] = seed
     spec = AdaptationSpec(
-        base=base, name=name, text=text, terms=terms, train=train, dev=dev, general=general, templates=templates,
-        method=method.value, alias=alias, **groups,
+        base=base, name=name, text=text, terms=terms, train=train, dev=dev, test=test, general=general,
+        templates=templates, method=method.value, alias=alias, **groups,
     )  # fmt: skip
     from training.adapt import adapt as run_job
 
@@ -73,10 +74,12 @@ def _print_report(report: AdaptationReport) -> None:
 
     evaluation = report.card["evaluation"]
     table = Table("set", "metric", "base", "adapted", title=report.reference)
-    for name in ("dev", "general"):
+    for name in ("dev", "test", "general"):
+        if name not in evaluation["base"]:
+            continue
         for key in ("wer", "cer", "term_recall", "term_precision", "term_f1"):
             before, after = evaluation["base"][name][key], evaluation["adapted"][name][key]
-            if before is not None and (name == "dev" or key in ("wer", "cer")):
+            if before is not None and (name != "general" or key in ("wer", "cer")):
                 table.add_row(name, key.replace("_", " "), f"{before:.2%}", f"{after:.2%}")
     stdout.print(table)
     for check in report.verdict.checks:

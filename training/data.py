@@ -44,6 +44,7 @@ class AdaptationData:
     Attributes:
         train: utterances with text.
         dev: to select and gate on.
+        test: to gate on alone; empty where none was given.
         general: to measure forgetting on.
         terms: the glossary, plus the terms that rows name.
         critical: those of the glossary that are marked so.
@@ -54,6 +55,7 @@ class AdaptationData:
 
     train: list[Utterance]
     dev: list[Utterance]
+    test: list[Utterance]
     general: list[Utterance]
     terms: tuple[str, ...]
     critical: tuple[str, ...]
@@ -88,20 +90,22 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
     speaker = _Speaker(folder, reporter, spec.seed)
     train = _train_set(spec, sources, speaker)
     dev = _dev_set(spec, sources, speaker, train)
+    test = _test_set(spec, sources, speaker, [*train, *dev])
     general = _general_set(spec, sources, speaker, train)
     _check_sizes(train, dev, general)
-    check_languages((*train, *dev, *general))
-    said = {term for row in (*dev, *train) for term in row.terms or ()}
+    check_languages((*train, *dev, *test, *general))
+    said = {term for row in (*dev, *test, *train) for term in row.terms or ()}
     return AdaptationData(
         train=train,
         dev=dev,
+        test=test,
         general=general,
         terms=tuple(dict.fromkeys([*(term.text for term in glossary), *(() if glossary else sorted(said))])),
         critical=tuple(term.text for term in glossary if term.critical),
         sounds=write_sounds(folder / "sounds", seed=spec.seed),
         hashes={
             name: manifest_sha256(rows)
-            for name, rows in (("train", train), ("dev", dev), ("general", general))
+            for name, rows in (("train", train), ("dev", dev), ("test", test), ("general", general))
         },
         notes=sources.notes,
     )
@@ -148,6 +152,19 @@ def _dev_set(
         "dev chooses the checkpoint and the mix, and judges them: its figures are a little too good"
     )
     return dev
+
+
+def _test_set(
+    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, seen: Sequence[Utterance]
+) -> list[Utterance]:
+    if not spec.test:
+        sources.notes.append("test: none given, so dev alone judges; give --test for a locked one")
+        return []
+    test = read_checked(spec.test, speaker.reporter, sources.notes)
+    refuse_leakage(seen, test, "--test")
+    if not any(row.text or row.terms is not None for row in test):
+        raise InputError(f"--test {spec.test} cannot be scored: its rows have neither text nor terms")
+    return test
 
 
 def _general_set(

@@ -67,6 +67,8 @@ class GateFigures:
         base_general_wer: of the base, as a share.
         general_wer: of the adapted model.
         parity: share of equal characters between the exported model and the reference engine.
+        test_prob_better: as ``prob_better``, on the locked test; None where there is none.
+        test_resampled: over what its resamples are drawn.
         base_term_f1: of the base on dev, or None where there are no terms.
         term_f1: of the adapted model.
         critical: critical terms, with the base's and the adapted model's counts on dev.
@@ -80,6 +82,8 @@ class GateFigures:
     base_general_wer: float
     general_wer: float
     parity: float
+    test_prob_better: float | None = None
+    test_resampled: str = ""
     base_term_f1: float | None = None
     term_f1: float | None = None
     critical: Mapping[str, tuple[TermCounts, TermCounts]] = field(default_factory=dict)
@@ -90,14 +94,11 @@ class GateFigures:
 def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
     """Hold the figures against the limits."""
     budget = general_budget(figures.base_general_wer, options)
-    domain = Check(
-        name="domain",
-        value=figures.prob_better,
-        limit=options.min_prob_better,
-        passed=figures.prob_better >= options.min_prob_better,
-        detail=f"P({figures.metric} better) = {figures.prob_better:.3f} over {figures.resampled}, needed "
-        f"{options.min_prob_better}",
-    )
+    domain = [_better("domain", figures.metric, figures.prob_better, figures.resampled, options)]
+    if figures.test_prob_better is not None:
+        domain.append(
+            _better("locked test", figures.metric, figures.test_prob_better, figures.test_resampled, options)
+        )
     general = Check(
         name="general",
         value=figures.general_wer,
@@ -112,7 +113,18 @@ def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
         passed=figures.parity >= PARITY_RATIO,
         detail=f"export says {figures.parity:.1%} the same as the reference engine, needed {PARITY_RATIO:.0%}",
     )
-    return GateVerdict((domain, *_term_checks(figures), general, _sounds(figures), export))
+    return GateVerdict((*domain, *_term_checks(figures), general, _sounds(figures), export))
+
+
+def _better(name: str, metric: str, prob_better: float, resampled: str, options: GateOptions) -> Check:
+    return Check(
+        name=name,
+        value=prob_better,
+        limit=options.min_prob_better,
+        passed=prob_better >= options.min_prob_better,
+        detail=f"{name}: P({metric} better) = {prob_better:.3f} over {resampled}, needed "
+        f"{options.min_prob_better}",
+    )
 
 
 def _term_checks(figures: GateFigures) -> Iterator[Check]:

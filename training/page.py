@@ -14,6 +14,7 @@ from asr.evaluation.report import Curve, GateCheck, Report, Series, SetResult, r
 
 _SENSES: Mapping[str, tuple[Literal["at least", "at most"], str]] = {
     "domain": ("at least", ""),
+    "locked test": ("at least", ""),
     "terms": ("at least", "share"),
     "critical terms": ("at most", ""),
     "general": ("at most", "share"),
@@ -22,6 +23,7 @@ _SENSES: Mapping[str, tuple[Literal["at least", "at most"], str]] = {
 }
 _DESCRIPTIONS = {
     "dev": "chose the checkpoint and the mix, and judged them",
+    "test": "chose nothing; scored once, at the end",
     "general": "everyday speech, to see what was forgotten",
     "sounds": "silence, noise and music: every word on it is made up",
 }
@@ -71,7 +73,7 @@ def render_page(
 
 def _facts(card: Mapping[str, Any]) -> dict[str, str]:
     training, spec = card["training"], card["spec"]
-    given = {key: str(spec[key]) for key in ("text", "terms", "train", "dev", "general") if spec[key]}
+    given = {key: str(spec[key]) for key in ("text", "terms", "train", "dev", "test", "general") if spec[key]}
     part = f", changes {training['lora_part']}" if training["lora_part"] else ""
     return {
         "base": card["base"],

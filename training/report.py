@@ -100,7 +100,12 @@ def build_card(
         "contexts": ["30s"],  # what lengths of audio the model was proved on: serving pads to a whole window
         "data": {
             "sha256": {**data.hashes, "train_tokens": facts["train_sha256"]},
-            "sizes": {"train": len(data.train), "dev": len(data.dev), "general": len(data.general)},
+            "sizes": {
+                "train": len(data.train),
+                "dev": len(data.dev),
+                "test": len(data.test),
+                "general": len(data.general),
+            },
             "terms": len(data.terms),
             "notes": data.notes,
         },
@@ -127,7 +132,9 @@ def build_run(spec: AdaptationSpec, card: Mapping[str, Any], page: str) -> Run:
     params |= {"seed": spec.seed, "gate_passed": card["gate"]["passed"]}
     params |= {f"training.{key}": value for key, value in asdict(spec.training).items()}
     params |= {
-        key: getattr(spec, key) for key in ("text", "terms", "train", "dev", "general") if getattr(spec, key)
+        key: getattr(spec, key)
+        for key in ("text", "terms", "train", "dev", "test", "general")
+        if getattr(spec, key)
     }
     report = json.dumps({key: card[key] for key in ("gate", "evaluation", "training", "data")}, indent=2)
     texts = {"report.json": report, PAGE: page}

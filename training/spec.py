@@ -158,6 +158,7 @@ class AdaptationSpec:
         terms: glossary, one term a line.
         train: manifest of transcribed audio.
         dev: manifest to select and gate on; made from the rest where absent.
+        test: manifest that chooses nothing and is scored once, at the end: the gate's locked test.
         general: manifest of general speech for the forgetting check; synthesised where absent.
         templates: carrier sentences with ``{term}``, one a line, in place of the built-in ones.
         method: one of METHODS.
@@ -170,6 +171,7 @@ class AdaptationSpec:
     terms: Path | None = None
     train: Path | None = None
     dev: Path | None = None
+    test: Path | None = None
     general: Path | None = None
     templates: Path | None = None
     method: str = "auto"
@@ -206,7 +208,7 @@ class AdaptationSpec:
         if not (self.text or self.terms or self.train):
             raise OptionError("nothing to adapt from; give --text, --terms or --train, or several of them")
         parse_reference(self.base)
-        for option in ("text", "terms", "train", "dev", "general", "templates"):
+        for option in ("text", "terms", "train", "dev", "test", "general", "templates"):
             path: Path | None = getattr(self, option)
             if path is not None and not path.is_file():
                 raise OptionError(f"--{option} {path} does not exist; give a file", field=option)

@@ -9,7 +9,7 @@ from typer.main import get_command
 from server.cli import app
 
 SURFACE = {
-    "adapt": "--alias --base --config --dev --general --json --method --name --seed --templates --terms --text --train "
+    "adapt": "--alias --base --config --dev --general --json --method --name --seed --templates --terms --test --text --train "
     "--workers",
     "data split": "--by --dev --json --out --test <manifest>",
     "data synthesize": "--copies --out --per-term --seed --templates --terms --text",

@@ -40,9 +40,20 @@ def dev(tmp_path_factory: pytest.TempPathFactory, spoken: Any) -> Path:
     return folder / "dev.jsonl"
 
 
+@pytest.fixture(scope="module")
+def test_set(tmp_path_factory: pytest.TempPathFactory, spoken: Any) -> Path:
+    folder = tmp_path_factory.mktemp("test")
+    rows = []
+    for number, (text, samples) in enumerate(list(spoken.items())[1:3]):
+        write_audio(folder / f"{number}.wav", samples)
+        rows.append(json.dumps({"audio_filepath": f"{number}.wav", "text": text}))
+    (folder / "test.jsonl").write_text("\n".join(rows) + "\n")
+    return folder / "test.jsonl"
+
+
 @pytest.fixture(scope="module", params=["decoder", "lora", "full"])
 def report(
-    request: Any, small_whisper: Path, dev: Path, tmp_path_factory: pytest.TempPathFactory
+    request: Any, small_whisper: Path, dev: Path, test_set: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AdaptationReport:
     text = tmp_path_factory.mktemp("text") / "text.txt"
     text.write_text("".join(f"Please send {number} boxes of aspirin.\n" for number in range(5)))
@@ -51,6 +62,7 @@ def report(
         name=f"small-{request.param}",
         text=text,
         dev=dev,
+        test=test_set,
         method=request.param,
         alias="production",
         training=TrainingOptions(epochs=1, batch_size=4, learning_rate=2e-4, evaluations_per_epoch=1),
@@ -66,12 +78,20 @@ def test_a_useless_version_is_published_but_not_promoted(report: AdaptationRepor
     assert (summary.gate_passed, summary.aliases) == (False, ())
     domain = next(check for check in report.verdict.checks if check.name == "domain")
     assert "needed 0.95" in domain.detail
+    locked = next(check for check in report.verdict.checks if check.name == "locked test")
+    assert not locked.passed and "2 utterances" in locked.detail
 
 
 def test_every_row_is_scored_by_what_is_known_of_it(report: AdaptationReport) -> None:
     figures = report.card["evaluation"]["adapted"]["dev"]
     assert (figures["utterances"], figures["utterances_with_text"]) == (4, 3)
     assert figures["reference_words"] > 9
+
+
+def test_the_locked_test_is_scored_for_the_base_and_the_choice(report: AdaptationReport) -> None:
+    for model in ("base", "adapted"):
+        assert report.card["evaluation"][model]["test"]["utterances"] == 2
+    assert not any("locked" in note for note in report.card["data"]["notes"])
 
 
 def test_the_card_says_how_it_was_made(report: AdaptationReport) -> None:

@@ -125,6 +125,13 @@ def test_user_templates_shorter_than_asked_for_repeat_nothing_and_leak_nothing(t
     assert any("there are 3 templates" in note for note in data.notes)
 
 
+def test_a_test_set_that_was_seen_is_refused(manifest: Path, text: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="of --test are trained on too"):
+        collect(_spec(train=manifest, test=manifest), tmp_path / "work", REPORTER)
+    data = collect(_spec(text=text, test=manifest), tmp_path / "other", REPORTER)
+    assert len(data.test) == 24 and not any("locked" in note for note in data.notes)
+
+
 @pytest.mark.parametrize("terms", ["apixaban", "apixaban\tcritical\nramipril"])
 def test_a_glossary_of_one_or_two_terms_is_enough(tmp_path: Path, terms: str) -> None:
     (tmp_path / "terms.txt").write_text(terms + "\n")

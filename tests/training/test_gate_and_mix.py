@@ -42,6 +42,8 @@ def test_the_budget_is_the_larger_of_points_and_share() -> None:
         ({"general_wer": 0.2059}, []),
         ({"general_wer": 0.2061}, ["general"]),
         ({"parity": 0.89}, ["export"]),
+        ({"test_prob_better": 0.95, "test_resampled": "9 speakers"}, []),
+        ({"test_prob_better": 0.94, "test_resampled": "9 speakers"}, ["locked test"]),
         ({"base_term_f1": 0.9, "term_f1": 0.9}, []),
         ({"base_term_f1": 0.9, "term_f1": 0.89}, ["terms"]),
         ({"base_sound_words": 2, "sound_words": 2}, []),

@@ -13,6 +13,7 @@ LexituneError
 ├── ModelError                 a model that exists but cannot be used; FAILED_PRECONDITION
 │   └── ChecksumError          bytes that are not the bytes that were published
 ├── MissingDependencyError     an optional part that is not installed; names the command that installs it
+├── ResourceError           this machine ran out of disk or memory; RESOURCE_EXHAUSTED
 ├── LimitError                 a limit of this server; RESOURCE_EXHAUSTED
 ├── ExpiredError               a stream that idled or lasted too long; ABORTED
 ├── NotPermittedError          a method that is switched off for this caller; PERMISSION_DENIED
@@ -78,6 +79,10 @@ class ChecksumError(ModelError):
 
 class MissingDependencyError(LexituneError):
     """An optional part is not installed; the message names the command that installs it."""
+
+
+class ResourceError(LexituneError):
+    """This machine ran out of disk or memory; the message says what to change."""
 
 
 class LimitError(LexituneError):

@@ -31,6 +31,7 @@ from asr.errors import (
     ModelError,
     NotFoundError,
     NotPermittedError,
+    ResourceError,
     UnavailableError,
 )
 
@@ -64,6 +65,7 @@ STATUS_TABLE: dict[type[LexituneError], StatusRule] = {
     ModelError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_FAILED"),
     MissingDependencyError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MISSING_DEPENDENCY"),
     LimitError: StatusRule(grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT", retry_s=1.0),
+    ResourceError: StatusRule(grpc.StatusCode.RESOURCE_EXHAUSTED, "MACHINE", retry_s=30.0),
     ExpiredError: StatusRule(grpc.StatusCode.ABORTED, "EXPIRED"),
     NotPermittedError: StatusRule(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED"),
     UnavailableError: StatusRule(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", retry_s=1.0),

@@ -36,6 +36,7 @@ from training.checkpoint import CheckpointStore, CurvePoint
 from training.data import AdaptationData, collect
 from training.encoder_cache import EncoderCache
 from training.examples import Example, examples_digest, make_examples
+from training.exhaustion import explained
 from training.gate import GateFigures, GateVerdict, general_budget, judge
 from training.interpolate import MixScore, choose_mix, interpolate
 from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult
@@ -78,7 +79,7 @@ def adapt(spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2) -> 
     """
     registry = Registry.open()  # before hours of work, not after
     job = _Job(spec, reporter, num_workers, registry)
-    with exclusive(job.folder):
+    with exclusive(job.folder), explained(job.folder, batch_size=spec.training.batch_size):
         return job.run()
 
 

@@ -9,8 +9,8 @@ from typer.main import get_command
 from server.cli import app
 
 SURFACE = {
-    "adapt": "--alias --base --config --dev --general --json --method --name --seed --templates --terms --test --text --train "
-    "--workers",
+    "adapt": "--alias --base --config --dev --general --json --method --name --seed --templates --terms --test --text "
+    "--train --workers",
     "data split": "--by --dev --json --out --test <manifest>",
     "data synthesize": "--copies --out --per-term --seed --templates --terms --text",
     "data validate": "--json --model <manifest>",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,28 @@ def spoken() -> dict[str, Any]:
         text: engine.synthesize(text, voice=engine.voices[0], speed=1.0, pitch=1.0, seed=0)
         for text in sentences
     }
+
+
+@pytest.fixture(scope="session")
+def small_ctc() -> Path:
+    """The Wav2Vec2-CTC of ``benchmarks/train_small_ctc.py``: it transcribes synthesised speech of a small domain."""
+    return Path(__file__).resolve().parent / "data" / "small-ctc"
+
+
+@pytest.fixture(scope="session")
+def domain_speech(small_ctc: Path) -> dict[str, Any]:
+    """Eight sentences of the small model's domain that it was not trained on: text to samples at 16 kHz."""
+    from training.synth.speech import HibariEngine
+
+    engine = HibariEngine()
+    sentences = (small_ctc / "heldout.txt").read_text().splitlines()[:8]
+    return {
+        text: engine.synthesize(text, voice=engine.voices[index % 2], speed=1.0, pitch=1.0, seed=index)
+        for index, text in enumerate(sentences)
+    }
+
+
+@pytest.fixture
+def small_ctc_copy(small_ctc: Path, tmp_path: Path) -> Path:
+    """A copy of the small model's folder that a test may change."""
+    return Path(shutil.copytree(small_ctc, tmp_path / "small-ctc"))

@@ -81,7 +81,7 @@ class TorchCtc:
         self._device = device
         self._bfloat16 = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(device))
         config = self._model.config
-        self._normalizes = _normalizes(folder)
+        self._normalizes = reads_normalized(folder)
         self._pads = config.feat_extract_norm == "layer"
         self._receptive, self.stride_samples = geometry(config)
         self.tokens: CtcTokens = read_tokens(folder, blank=config.pad_token_id, vocab_size=config.vocab_size)
@@ -274,7 +274,7 @@ def card_languages(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(code for code in known if re.fullmatch("[a-z]{2,3}", code))) or DEFAULT_LANGUAGES
 
 
-def _normalizes(folder: Path) -> bool:
+def reads_normalized(folder: Path) -> bool:
     """Whether the feature extractor normalises; refuses another rate than ours."""
     path = folder / "preprocessor_config.json"
     try:

@@ -19,12 +19,12 @@ import torch
 from asr.data.manifest import read_manifest
 from asr.models.bundled import unpack_bundled
 from asr.models.checkpoint import load_whisper
+from asr.models.precision import has_bfloat16
 from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.models.whisper_tokens import WhisperTokenizer
 from training.data import general_sentences
 from training.encoder_cache import EncoderCache
 from training.examples import Example, make_examples
-from training.loop import supports_bfloat16
 from training.lora import LoraMethod
 from training.methods import CachedEncodings, DecoderMethod, Frame, FullMethod, Method
 from training.synth.dataset import SynthesisOptions, synthesize_dataset
@@ -82,7 +82,7 @@ def step(method: Method, examples: Sequence[Example]) -> float:
     parameters = list(method.trainable().values())
     device = parameters[0].device
     started = time.perf_counter()
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=supports_bfloat16(device)):
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bfloat16(device)):
         loss = method.loss(examples, 0)
     loss.backward()
     for parameter in parameters:

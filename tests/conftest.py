@@ -114,3 +114,18 @@ def domain_speech(small_ctc: Path) -> dict[str, Any]:
 def small_ctc_copy(small_ctc: Path, tmp_path: Path) -> Path:
     """A copy of the small model's folder that a test may change."""
     return Path(shutil.copytree(small_ctc, tmp_path / "small-ctc"))
+
+
+@pytest.fixture(scope="session")
+def domain_utterances(domain_speech: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """``domain_speech`` as recordings with transcripts."""
+    from asr.audio.files import write_audio
+    from asr.data.manifest import Utterance
+
+    folder = tmp_path_factory.mktemp("domain-speech")
+    rows = []
+    for index, (text, samples) in enumerate(domain_speech.items()):
+        path = folder / f"{index}.wav"
+        write_audio(path, samples)
+        rows.append(Utterance(id=str(index), audio_path=path, duration_s=len(samples) / 16_000, text=text))
+    return rows

@@ -188,9 +188,12 @@ class _Job:
 
     def _scorer(self, cache: EncoderCache | None, data: AdaptationData) -> Scorer:
         scorer = Scorer(self._base.transformers_dir, cache, num_workers=self._num_workers)
-        measured = [*data.dev, *data.test, *data.general, *data.sounds]
+        measured = [*data.dev, *data.test, *data.general]
         with self._reporter.stage("encoding what is measured", len(measured)) as stage:
             scorer.prepare(measured, stage.advance)
+            scorer.prepare(
+                data.sounds, lambda: None, whole=True
+            )  # no voice activity: cut, nothing would be left
         return scorer
 
     def _method(self, name: str, part: str, model: Any, cache: EncoderCache | None) -> Method:

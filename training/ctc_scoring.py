@@ -6,7 +6,6 @@ The counterpart of ``training.scoring`` for Whisper: no export is needed, the en
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from torch import Tensor
@@ -15,7 +14,7 @@ from asr.data.manifest import Utterance, load_samples
 from asr.decoding.ctc_alignment import LogProbs
 from asr.models.base import DecodingOptions, Samples
 from asr.models.ctc_torch import TorchCtc
-from asr.recognizer import segment_recording
+from training.segments import MeasuredSegments
 
 BATCH = 16
 
@@ -26,18 +25,15 @@ class CtcScorer:
     def __init__(self, base: Path, *, num_workers: int) -> None:
         """Score variants of the folder ``base``; utterances are cut on ``num_workers`` threads."""
         self._engine = TorchCtc(base)
-        self._num_workers = num_workers
-        self._segments: dict[Utterance, list[Samples]] = {}
+        self._segments = MeasuredSegments(num_workers=num_workers)
 
     def prepare(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
         """Cut every utterance into segments."""
-        with ThreadPoolExecutor(self._num_workers) as workers:
-            for _ in workers.map(self._prepare, utterances):
-                on_done()
+        self._segments.prepare(utterances, on_done)
 
     def segments(self, utterances: Sequence[Utterance]) -> list[Samples]:
         """Every segment of utterances that were prepared."""
-        return [segment for utterance in utterances for segment in self._segments[utterance]]
+        return self._segments.of(utterances)
 
     def texts(
         self, state: Mapping[str, Tensor], utterances: Sequence[Utterance], options: DecodingOptions
@@ -50,16 +46,9 @@ class CtcScorer:
             for start in range(0, len(segments), BATCH)
             for row in self._engine.decode(segments[start : start + BATCH], options)
         ]
-        texts = iter(decoded)
-        spoken = [[next(texts) for _ in self._segments[utterance]] for utterance in utterances]
-        return [" ".join(text for text in parts if text) for parts in spoken]
+        return self._segments.joined(decoded, utterances)
 
     def emissions(self, state: Mapping[str, Tensor], utterances: Sequence[Utterance]) -> list[LogProbs]:
         """(E, V) of every utterance whole, to tune a language model on; none may be longer than the engine takes."""
         self._engine.load_weights(state)
         return self._engine.batch_emissions([load_samples(utterance) for utterance in utterances])
-
-    def _prepare(self, utterance: Utterance) -> None:
-        self._segments[utterance] = [
-            request.samples for request in segment_recording(load_samples(utterance))
-        ]

@@ -14,6 +14,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from asr.models.precision import has_bfloat16
 from training.checkpoint import CheckpointStore, CurvePoint, Position
 from training.examples import Example, epoch_batches
 from training.methods import Method
@@ -79,7 +80,7 @@ class TrainingLoop:
         self._optimizer = torch.optim.AdamW(
             self._weights.values(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
-        self._autocast = supports_bfloat16(next(iter(self._weights.values())).device)
+        self._autocast = has_bfloat16(next(iter(self._weights.values())).device)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -164,10 +165,3 @@ class TrainingLoop:
             dev_term_f1=score.term_f1,
         )
         position.curve.append(point)
-
-
-def supports_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster here than float32: a GPU that has it, or a CPU with AVX-512 BF16 or AMX."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from asr.data.manifest import Utterance, load_samples
+from asr.data.manifest import Utterance
 from asr.models.base import DecodingOptions, Samples
 from asr.models.checkpoint import save_whisper
 from asr.models.export import export_ctranslate2
 from asr.models.whisper_ct2 import CTranslate2Whisper
-from asr.recognizer import segment_recording
 from asr.units import to_seconds
 from training.encoder_cache import EncoderCache
+from training.segments import MeasuredSegments
 
 GREEDY = DecodingOptions(beam_size=1, word_times=False)  # for the curve during training
 SERVED = DecodingOptions(word_times=False)  # for every figure that is reported
@@ -35,17 +35,18 @@ class Scorer:
         self._base = base
         self._cache = cache
         self._num_workers = num_workers
-        self._segments: dict[Utterance, list[Samples]] = {}
+        self._segments = MeasuredSegments(num_workers=num_workers)
 
-    def prepare(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
-        """Cut every utterance into segments, and encode them if the encoder is frozen."""
-        with ThreadPoolExecutor(self._num_workers) as workers:
-            for _ in workers.map(self._prepare, utterances):
-                on_done()
+    def prepare(
+        self, utterances: Sequence[Utterance], on_done: Callable[[], None], *, whole: bool = False
+    ) -> None:
+        """Cut every utterance into segments, or keep it ``whole``, and encode them if the encoder is frozen."""
+        encode = self._cache.encode if self._cache is not None else lambda _: None
+        self._segments.prepare(utterances, on_done, whole=whole, on_segment=encode)
 
     def segments(self, utterances: Sequence[Utterance]) -> list[Samples]:
         """Every segment of utterances that were prepared."""
-        return [segment for utterance in utterances for segment in self._segments[utterance]]
+        return self._segments.of(utterances)
 
     def texts(
         self, state: Mapping[str, Tensor], utterances: Sequence[Utterance], options: DecodingOptions
@@ -60,17 +61,9 @@ class Scorer:
             engine = CTranslate2Whisper(folder / "ctranslate2", num_workers=self._num_workers)
         with ThreadPoolExecutor(self._num_workers) as workers:
             decoded = workers.map(lambda batch: self._decode(engine, batch, options), batches)
-            texts = iter(list(chain.from_iterable(decoded)))
+            texts = list(chain.from_iterable(decoded))
         engine.close()
-        spoken = [[next(texts) for _ in self._segments[utterance]] for utterance in utterances]
-        return [" ".join(text for text in parts if text) for parts in spoken]
-
-    def _prepare(self, utterance: Utterance) -> None:
-        segments = [request.samples for request in segment_recording(load_samples(utterance))]
-        self._segments[utterance] = segments
-        if self._cache is not None:
-            for samples in segments:
-                self._cache.encode(samples)
+        return self._segments.joined(texts, utterances)
 
     def _decode(
         self, engine: CTranslate2Whisper, batch: Sequence[Samples], options: DecodingOptions

@@ -1,7 +1,7 @@
 """Sounds in which nobody speaks, for the gate: a model that writes words on them has begun to hallucinate.
 
-Silence, every noise of ``training.augment`` and simple music, all computed from a seed. They go through the same voice
-activity detection as any recording, so what is counted is what a client would be sent. T samples.
+Silence, every noise of ``training.augment`` and simple music, all computed from a seed. They are decoded whole: the voice
+activity detection passes none of them, and a check behind it would prove nothing about the model. T samples.
 """
 
 from __future__ import annotations

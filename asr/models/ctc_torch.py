@@ -30,6 +30,7 @@ from asr.decoding.ctc_tokens import CtcTokens, read_tokens
 from asr.errors import ModelError, OptionError
 from asr.models.base import DecodingOptions, Samples
 from asr.models.checkpoint import load_wav2vec2
+from asr.models.precision import has_bfloat16
 from asr.results import Hypothesis, Word
 from asr.units import SAMPLE_RATE_HZ, WHISPER_WINDOW_S, to_samples, to_seconds
 
@@ -79,7 +80,7 @@ class TorchCtc:
             torch.set_num_threads(num_threads)
         self._model = load_wav2vec2(folder).to(device)
         self._device = device
-        self._bfloat16 = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(device))
+        self._bfloat16 = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(torch.device(device)))
         config = self._model.config
         self._normalizes = reads_normalized(folder)
         self._pads = config.feat_extract_norm == "layer"
@@ -252,15 +253,6 @@ def geometry(config: Any) -> tuple[int, int]:
     if config.add_adapter:
         stride *= config.adapter_stride**config.num_adapter_layers
     return receptive, stride
-
-
-def has_bfloat16(device: str) -> bool:
-    """Whether the device multiplies bfloat16 matrices in hardware."""
-    import torch
-
-    if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def card_languages(folder: Path) -> tuple[str, ...]:

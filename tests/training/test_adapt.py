@@ -88,6 +88,14 @@ def test_every_row_is_scored_by_what_is_known_of_it(report: AdaptationReport) ->
     assert figures["reference_words"] > 9
 
 
+def test_what_is_written_on_sounds_is_counted(report: AdaptationReport) -> None:
+    figures = report.card["evaluation"]["base"]["sounds"]
+    assert figures["utterances"] == 13
+    assert figures["insertions"] > 0  # random weights babble
+    check = next(check for check in report.verdict.checks if check.name == "sounds")
+    assert check.limit == figures["insertions"]
+
+
 def test_the_locked_test_is_scored_for_the_base_and_the_choice(report: AdaptationReport) -> None:
     for model in ("base", "adapted"):
         assert report.card["evaluation"][model]["test"]["utterances"] == 2

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.audio.files import write_audio
 from asr.data.manifest import Utterance
 from asr.errors import InputError
-from asr.models.base import DecodingOptions, Samples
+from asr.models.base import DecodingOptions
 from asr.models.checkpoint import weights_sha256
 from asr.models.export import check_parity
 from asr.models.resolve import resolve_model
@@ -22,17 +21,9 @@ from training.scoring import GREEDY
 from training.spec import TrainingOptions
 
 
-@pytest.fixture(scope="module")
-def utterances(
-    domain_speech: dict[str, Samples], tmp_path_factory: pytest.TempPathFactory
-) -> list[Utterance]:
-    folder = tmp_path_factory.mktemp("ctc-family")
-    rows = []
-    for index, (text, samples) in enumerate(domain_speech.items()):
-        path = folder / f"{index}.wav"
-        write_audio(path, samples)
-        rows.append(Utterance(id=str(index), audio_path=path, duration_s=len(samples) / 16_000, text=text))
-    return rows
+@pytest.fixture
+def utterances(domain_utterances: list[Utterance]) -> list[Utterance]:
+    return domain_utterances
 
 
 def test_a_run_ends_in_a_folder_that_serves(

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr.audio.files import write_audio
 from asr.data.manifest import Utterance, load_samples
 from asr.errors import ModelError
-from asr.models.base import DecodingOptions, Samples
+from asr.models.base import DecodingOptions
 from asr.models.checkpoint import load_wav2vec2, save_wav2vec2
 from asr.models.ctc_torch import TorchCtc
 from asr.recognizer import Recognizer
@@ -19,17 +18,9 @@ from training.ctc_scoring import CtcScorer
 GREEDY = DecodingOptions(beam_size=1, word_times=False)
 
 
-@pytest.fixture(scope="module")
-def utterances(
-    domain_speech: dict[str, Samples], tmp_path_factory: pytest.TempPathFactory
-) -> list[Utterance]:
-    folder = tmp_path_factory.mktemp("ctc-scoring")
-    rows = []
-    for index, (text, samples) in enumerate(domain_speech.items()):
-        path = folder / f"{index}.wav"
-        write_audio(path, samples)
-        rows.append(Utterance(id=str(index), audio_path=path, duration_s=len(samples) / 16_000, text=text))
-    return rows
+@pytest.fixture
+def utterances(domain_utterances: list[Utterance]) -> list[Utterance]:
+    return domain_utterances
 
 
 def test_texts_are_those_of_the_folder_with_these_weights(

@@ -10,6 +10,7 @@ import pytest
 from asr.data.manifest import load_samples
 from asr.evaluation.evaluate import evaluate_texts
 from training.augment import NOISES
+from training.segments import MeasuredSegments
 from training.sounds import DURATION_S, sounds, write_sounds
 
 
@@ -32,6 +33,16 @@ def test_the_seed_decides() -> None:
     first, again, other = ([samples for _, samples in sounds(seed)] for seed in (0, 0, 1))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(np.array_equal(a, b) for a, b in zip(first[1:], other[1:], strict=True))
+
+
+def test_they_are_decoded_although_no_voice_is_detected(tmp_path: Path) -> None:
+    rows = write_sounds(tmp_path, seed=0)
+    segments = MeasuredSegments(num_workers=2)
+    segments.prepare(rows, lambda: None)
+    assert segments.of(rows) == []
+    segments.prepare(rows, lambda: None, whole=True)
+    assert [len(samples) for samples in segments.of(rows)] == [8 * 16_000] * len(rows)
+    assert segments.joined([row.id for row in rows], rows) == [row.id for row in rows]
 
 
 def test_every_word_on_them_is_an_insertion(tmp_path: Path) -> None:

@@ -344,7 +344,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     started = time.perf_counter()
     rows = speak(recipe, arguments.work, num_threads=arguments.threads)
-    runs = json.loads((arguments.start / RUNS).read_text()) if arguments.start else []
+    lineage = arguments.start / RUNS if arguments.start else None
+    runs = json.loads(lineage.read_text()) if lineage and lineage.is_file() else []
     model = load_wav2vec2(arguments.start) if arguments.start else build_model(recipe.seed)
     line = ""
     for line in train(model, load_examples(rows["train"]), recipe, device=arguments.device, part=len(runs)):

@@ -60,6 +60,19 @@ def test_text_is_split_and_spoken_and_nothing_of_dev_is_trained_on(text: Path, t
     assert not {row.text for row in data.general} & (train | dev)
 
 
+def test_the_voices_do_not_depend_on_what_else_the_machine_has(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "espeak-ng"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 1\n")  # found, and would fail the job if it were asked to speak
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    data = collect(_spec(text=text), tmp_path / "work", REPORTER)
+    rows = (*data.train, *data.dev, *data.general)
+    assert {(row.speaker or "").partition("-")[0] for row in rows} == {"hibari"}
+
+
 def test_growing_text_moves_no_line_from_train_to_dev_while_dev_keeps_its_size(
     text: Path, tmp_path: Path
 ) -> None:

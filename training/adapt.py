@@ -258,7 +258,12 @@ class _Job:
                     for name, rows in sets.items()
                 }
                 dev, general = evaluations["dev"], evaluations["general"]
-                score = MixScore(mix=mix, domain_error=dev.error, general_wer=general.wer or 0.0)
+                score = MixScore(
+                    mix=mix,
+                    domain_error=dev.error,
+                    general_wer=general.wer or 0.0,
+                    sound_words=_num_words(evaluations["sounds"]),
+                )
                 measured.append(_Mix(score=score, evaluations=evaluations))
                 stage.advance()
         return measured
@@ -287,7 +292,8 @@ class _Job:
         for mix in mixes:
             self._reporter.note(
                 f"mix {mix.score.mix:g}: dev error {mix.score.domain_error:.2%}, general WER "
-                f"{mix.score.general_wer:.2%}{' <- chosen' if mix.score is best else ''}"
+                f"{mix.score.general_wer:.2%}, {mix.score.sound_words} words on sounds"
+                f"{' <- chosen' if mix.score is best else ''}"
             )
         return next(mix for mix in mixes if mix.score is best)
 
@@ -329,8 +335,8 @@ class _Job:
             base_term_f1=base.evaluations["dev"].term_f1,
             term_f1=chosen.evaluations["dev"].term_f1,
             critical=_critical_counts(base, chosen, data),
-            base_sound_words=_num_words(base.evaluations["sounds"]),
-            sound_words=_num_words(chosen.evaluations["sounds"]),
+            base_sound_words=base.score.sound_words,
+            sound_words=chosen.score.sound_words,
         )
         return judge(figures, self._spec.gate)
 

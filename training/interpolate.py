@@ -22,11 +22,13 @@ class MixScore:
         mix: a; 0 is the base.
         domain_error: dev WER, or 1 - term F1 where dev has no transcripts.
         general_wer: of the general set.
+        sound_words: written where nobody speaks.
     """
 
     mix: float
     domain_error: float
     general_wer: float
+    sound_words: int = 0
 
 
 def interpolate(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], mix: float) -> dict[str, Tensor]:
@@ -40,7 +42,7 @@ def interpolate(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], mix: fl
 def choose_mix(
     scores: Sequence[MixScore], *, budget_wer: float, prob_better: Callable[[MixScore, MixScore], float]
 ) -> MixScore:
-    """The smallest mix that dev cannot tell from the best one within the budget for general speech.
+    """The smallest mix that dev cannot tell from the best one within the budgets for general speech and for sounds.
 
     A larger mix must earn its place: what a small general set does not show, it still costs (docs/experiments.md).
 
@@ -53,7 +55,9 @@ def choose_mix(
     allowed = [
         score
         for score in scores
-        if score.general_wer <= budget_wer and score.domain_error < base.domain_error
+        if score.general_wer <= budget_wer
+        and score.sound_words <= base.sound_words
+        and score.domain_error < base.domain_error
     ]
     if not allowed:
         return base

@@ -38,7 +38,8 @@ general_sentences = 4
 
 
 def _lexitune(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "server.cli", *arguments]
+    # whoever runs the tests in the background may have them ignore interrupts, and a child would inherit it
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "server.cli", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 

@@ -93,6 +93,15 @@ def test_the_largest_gain_within_the_budget_is_chosen(rows: Any, chosen: float) 
     assert surely.mix == chosen
 
 
+def test_a_mix_that_writes_more_where_nobody_speaks_is_not_taken() -> None:
+    scores = [
+        MixScore(mix=0, domain_error=0.4, general_wer=0.17, sound_words=1),
+        MixScore(mix=0.5, domain_error=0.1, general_wer=0.17, sound_words=1),
+        MixScore(mix=1, domain_error=0.0, general_wer=0.17, sound_words=2),
+    ]
+    assert choose_mix(scores, budget_wer=0.18, prob_better=lambda _first, _second: 0.99).mix == 0.5
+
+
 def test_a_larger_mix_that_dev_cannot_tell_from_a_smaller_one_is_not_taken() -> None:
     scores = _scores((0, 0.4, 0.17), (0.25, 0.1, 0.16), (0.5, 0.012, 0.165), (1, 0.01, 0.176))
     told_apart = {(1, 0.5): 0.7, (1, 0.25): 0.99}

@@ -1,14 +1,16 @@
-"""Training state on disk: complete or absent, whatever kills the process.
+"""Training state on disk: complete or absent, whatever kills the process, and checked against its hashes when read.
 
 A checkpoint is a folder that appears by one rename: learned weights and AdamW's moments as safetensors, the position
-and the curve as JSON. Only the newest and the best so far are kept.
+and the curve as JSON, and ``SHA256SUMS`` as sha256sum writes it. Only the newest and the best so far are kept.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from asr.storage import build_folder
+from asr.storage import build_folder, sha256_file
+
+WEIGHTS, MOMENTS, POSITION = "weights.safetensors", "optimizer.safetensors", "position.json"
+HASHES = "SHA256SUMS"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,10 +54,12 @@ class Position:
 
 
 class CheckpointStore:
-    """The checkpoints of one job, in one folder."""
+    """The checkpoints of one job, in one folder that belongs to one process at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, on_damaged: Callable[[str], None] = warnings.warn) -> None:
+        """Keep checkpoints below ``folder``; ``on_damaged`` is told of each that cannot be used, and why."""
         self._folder = folder
+        self._on_damaged = on_damaged
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, position: Position, weights: Mapping[str, Tensor], optimizer: torch.optim.AdamW) -> None:
@@ -60,35 +67,53 @@ class CheckpointStore:
         target = self._path(position.step)
         if not target.is_dir():
             build_folder(target, lambda folder: _write(folder, position, weights, optimizer))
+            _sync(self._folder)  # the new one is named on disk before an old one goes
         for other in self._folder.glob("step-*"):
             if other not in (target, self._path(position.best_step)):
-                shutil.rmtree(other)
+                self._drop(other)
 
     def newest(self) -> Position | None:
-        """The position of the newest checkpoint, or None."""
-        paths = sorted(self._folder.glob("step-*"))
-        return _read_position(paths[-1]) if paths else None
+        """The position of the newest checkpoint that is whole, as is the best that it names; None where there is none.
+
+        What a kill left half written is removed first, and checkpoints that cannot be used are: training from an
+        older one, or from the beginning, leads to the same state.
+        """
+        for remnant in self._folder.glob(".step-*"):
+            shutil.rmtree(remnant)
+        for path in sorted(self._folder.glob("step-*"), reverse=True):
+            problem = _damage(path)
+            if not problem:
+                position = _read_position(path)
+                best = self._path(position.best_step)
+                problem = _damage(best) if position.best_step and best != path else ""
+            if not problem:
+                return position
+            self._on_damaged(f"checkpoint {path} is not used: {problem}; training goes on from an older one")
+            self._drop(path)
+        return None
 
     def restore(self, step: int, weights: Mapping[str, Tensor], optimizer: torch.optim.AdamW | None) -> None:
         """Copy a checkpoint into live weights, and into the optimizer unless only weights are wanted."""
         path = self._path(step)
         with torch.no_grad():
-            for name, value in load_file(path / "weights.safetensors").items():
+            for name, value in load_file(path / WEIGHTS).items():
                 weights[name].copy_(value)
         if optimizer is not None:
-            _restore_moments(load_file(path / "optimizer.safetensors"), weights, optimizer)
+            _restore_moments(load_file(path / MOMENTS), weights, optimizer)
 
     def weights(self, step: int) -> dict[str, Tensor]:
         """A checkpoint's learned weights."""
-        weights: dict[str, Tensor] = load_file(self._path(step) / "weights.safetensors")
+        weights: dict[str, Tensor] = load_file(self._path(step) / WEIGHTS)
         return weights
-
-    def clear(self) -> None:
-        """Remove every checkpoint: the job is done."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, step: int) -> Path:
         return self._folder / f"step-{step:07d}"
+
+    def _drop(self, path: Path) -> None:
+        """Remove a checkpoint; killed in between, it is a remnant and not half a checkpoint."""
+        remnant = path.with_name(f".{path.name}-dropped")
+        path.rename(remnant)
+        shutil.rmtree(remnant)
 
 
 def _write(
@@ -96,14 +121,17 @@ def _write(
 ) -> None:
     save_file(
         {name: value.detach().cpu().contiguous() for name, value in weights.items()},
-        folder / "weights.safetensors",
+        folder / WEIGHTS,
     )
     moments: dict[str, Tensor] = {}
     for name, value in weights.items():
         for key, moment in optimizer.state.get(value, {}).items():
             moments[f"{key}/{name}"] = torch.as_tensor(moment).detach().cpu().contiguous()
-    save_file(moments, folder / "optimizer.safetensors")
-    (folder / "position.json").write_text(json.dumps(asdict(position)))
+    save_file(moments, folder / MOMENTS)
+    (folder / POSITION).write_text(json.dumps(asdict(position)))
+    lines = [_hash_line(folder / name) for name in (WEIGHTS, MOMENTS, POSITION)]
+    (folder / HASHES).write_text("".join(lines))
+    _sync(folder)
 
 
 def _restore_moments(
@@ -111,10 +139,37 @@ def _restore_moments(
 ) -> None:
     for combined, value in moments.items():
         key, name = combined.split("/", 1)
-        optimizer.state[weights[name]][key] = value.to(weights[name].device) if key != "step" else value
+        # a copy: the loaded tensor is mapped from the file, which does not outlive the next checkpoint
+        device = value.device if key == "step" else weights[name].device
+        optimizer.state[weights[name]][key] = torch.empty_like(value, device=device).copy_(value)
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a checkpoint's files; "" if they are the bytes that were written."""
+    try:
+        written = (path / HASHES).read_text(errors="replace")
+        for name in (WEIGHTS, MOMENTS, POSITION):
+            if _hash_line(path / name) not in written:
+                return f"{path.name}/{name} is not what was written: its sha256 is not in {HASHES}"
+    except FileNotFoundError as error:
+        return f"{error.filename} is missing"
+    return ""
+
+
+def _hash_line(path: Path) -> str:
+    return f"{sha256_file(path)}  {path.name}\n"
 
 
 def _read_position(path: Path) -> Position:
-    raw: dict[str, Any] = json.loads((path / "position.json").read_text())
+    raw: dict[str, Any] = json.loads((path / POSITION).read_text())
     raw["curve"] = [CurvePoint(**point) for point in raw["curve"]]
     return Position(**raw)
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on disk, not only the bytes of its files."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -17,7 +17,7 @@ from asr.data.glossary import Term, read_terms
 from asr.data.manifest import Utterance, manifest_sha256, read_manifest
 from asr.data.splits import split_manifest
 from asr.errors import InputError
-from training.inputs import check_languages, read_checked, refuse_leakage, shared_audio
+from training.inputs import check_languages, near_duplicate_notes, read_checked, refuse_leakage, shared_audio
 from training.progress import Reporter
 from training.sounds import write_sounds
 from training.spec import AdaptationSpec
@@ -164,6 +164,7 @@ def _test_set(
         return []
     test = read_checked(spec.test, speaker.reporter, sources.notes)
     refuse_leakage(seen, test, "--test")
+    sources.notes.extend(near_duplicate_notes(seen, test, "--test"))
     if not any(row.text or row.terms is not None for row in test):
         raise InputError(f"--test {spec.test} cannot be scored: its rows have neither text nor terms")
     return test

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asr.data.manifest import Utterance, audio_sha256, read_manifest
+from asr.data.near_duplicates import MIN_SIMILARITY, near_duplicates_of
 from asr.data.validate import validate_manifest
 from asr.errors import InputError
 from training.progress import Reporter
@@ -15,6 +16,7 @@ FATAL = frozenset(
     {"malformed-row", "empty-manifest", "missing-audio", "unreadable-audio", "bad-offset", "duplicate-id"}
 )
 _MAX_NAMED = 5
+_MAX_EXAMPLES = 3
 
 
 def read_checked(path: Path, reporter: Reporter, notes: list[str]) -> list[Utterance]:
@@ -73,6 +75,27 @@ def _overlap(row: Utterance, other: Utterance) -> bool:
 
 def _end_s(row: Utterance) -> float:
     return row.offset_s + row.duration_s
+
+
+def near_duplicate_notes(seen: Sequence[Utterance], measured: Sequence[Utterance], option: str) -> list[str]:
+    """A note on the texts of ``measured`` that nearly repeat one of ``seen``: how many, and the first few.
+
+    ``seen`` is what the job trains and selects on. Not a refusal: in a closed domain people truly say the same short
+    things (orders, read-back, spelled names), and a test set without them would be no sample of it. The count says how
+    much of a figure may be recall of sentences.
+    """
+    texts = [row.text or "" for row in measured]
+    known = [row.text or "" for row in seen]
+    pairs = near_duplicates_of(texts, known)
+    if not pairs:
+        return []
+    equal = sum(pair.similarity == 1.0 for pair in pairs)
+    named = "; ".join(f"{texts[p.index]!r} ~ {known[p.other]!r}" for p in pairs[:_MAX_EXAMPLES])
+    return [
+        f"{option}: {len(pairs)} of {len(texts)} texts nearly repeat one of train or dev (similarity of "
+        f"{MIN_SIMILARITY:g} or more; {equal} equal): {named}; short utterances of a closed domain repeat "
+        "legitimately, so they stay"
+    ]
 
 
 def check_languages(rows: Sequence[Utterance]) -> None:

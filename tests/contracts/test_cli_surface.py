@@ -13,7 +13,7 @@ SURFACE = {
     "--train --workers",
     "data split": "--by --dev --json --out --test <manifest>",
     "data synthesize": "--copies --out --per-term --seed --templates --terms --text",
-    "data validate": "--json --model <manifest>",
+    "data validate": "--against --json --model <manifest>",
     "doctor": "--json --model",
     "evaluate": "--against --beam-size --engine --json --model --normalizer --report --terms --workers <manifest>",
     "models alias": "<alias_name> <name> <version>",

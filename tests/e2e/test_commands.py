@@ -132,12 +132,27 @@ def test_validate_reports_every_problem_and_exits_1(manifest: Path) -> None:
     assert {(4, "malformed-row"), (5, "missing-audio")} <= codes
 
 
+def test_a_repeated_text_is_a_warning_and_no_problem(manifest: Path, tmp_path: Path) -> None:
+    alone = json.loads(_invoke("data", "validate", manifest, "--json").stdout)
+    assert alone["warnings"] == []
+    result = _invoke("data", "validate", manifest, "--against", manifest, "--json")
+    document = json.loads(result.stdout)
+    assert (result.exit_code, document["problems"]) == (0, [])
+    assert [(row["row"], row["code"]) for row in document["warnings"]] == [
+        (number, "near-duplicate-text") for number in range(1, document["rows"] + 1)
+    ]
+    assert (
+        "warning near-duplicate-text" in _invoke("data", "validate", manifest, "--against", manifest).stdout
+    )
+
+
 def test_split_writes_three_manifests_that_share_no_speaker(manifest: Path, tmp_path: Path) -> None:
     result = _invoke(
         "data", "split", manifest, "--out", tmp_path / "parts", "--dev", "0.3", "--test", "0.3", "--json"
     )
     parts = json.loads(result.stdout)
     assert sum(part["utterances"] for part in parts.values()) == 3
+    assert (parts["dev"]["texts_like_train"], parts["test"]["texts_like_train"]) == (0, 0)
 
 
 def test_synthesize_gives_a_valid_manifest(tmp_path: Path) -> None:

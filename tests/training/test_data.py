@@ -13,7 +13,7 @@ from asr.cli.console import ProgressReporter
 from asr.data.manifest import Utterance
 from asr.errors import InputError
 from training.data import collect, general_sentences
-from training.inputs import shared_audio
+from training.inputs import near_duplicate_notes, shared_audio
 from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
 
 SMALL = {"split": SplitOptions(general_sentences=4, carriers_per_term=4), "training": TrainingOptions()}
@@ -190,3 +190,20 @@ def test_sentences_to_measure_on_and_to_train_on_are_disjoint() -> None:
     replay = {sentence.text for sentence in general_sentences("replay", 1000)}
     assert len(general) == len(replay) == 80
     assert not general & replay
+
+
+def test_texts_of_the_test_set_that_resemble_trained_ones_are_noted_not_refused() -> None:
+    def rows(*texts: str | None) -> list[Utterance]:
+        return [
+            Utterance(id=str(n), audio_path=Path("/a.wav"), duration_s=1.0, text=text)
+            for n, text in enumerate(texts)
+        ]
+
+    train = rows("Please send fifty bottles of paracetamol to David.", "A B C", None)
+    assert near_duplicate_notes(train, rows("How much is a banana?", None), "--test") == []
+    (note,) = near_duplicate_notes(
+        train, rows("Please send fifty bottles of paracetamol to Davis.", "a b c", "Hello there"), "--test"
+    )
+    assert note.startswith("--test: 2 of 3 texts nearly repeat")
+    assert "1 equal" in note
+    assert "'a b c' ~ 'A B C'" in note

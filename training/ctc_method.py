@@ -77,6 +77,10 @@ class CtcMethod:
             ]
             return torch.stack(losses).mean()
 
+    def num_targets(self, examples: Sequence[Example]) -> int:
+        """The examples: :meth:`loss` is the mean over them, whatever their length."""
+        return len(examples)
+
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of the served model, by their names there: the learned ones themselves."""
         return dict(weights)

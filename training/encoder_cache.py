@@ -31,7 +31,12 @@ class EncoderCache:
         self._utterances: dict[Utterance, Path] = {}
 
     def fill(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
-        """Compute what is missing; ``on_done`` is called once an utterance. Interrupted, it goes on where it was."""
+        """Compute what is missing; ``on_done`` is called once an utterance. Interrupted, it goes on where it was.
+
+        Files that a kill left half written are removed first, so nobody else may be writing into the folder.
+        """
+        for remnant in self._folder.glob(".*.part"):
+            remnant.unlink()
         with ThreadPoolExecutor(self._num_workers) as workers:
             for _ in workers.map(self._ensure, utterances):
                 on_done()

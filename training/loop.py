@@ -1,7 +1,8 @@
 """The training loop: AdamW with warm-up and linear decay, dev scored as it goes, the best kept, resumable.
 
-Which weights learn is ``training.methods``, what a score is ``training.scoring``. Selection is by dev WER, then term
-F1, never by loss: the loss may rise while recognition improves.
+Which weights learn is ``training.methods``, what a score is ``training.scoring``, how processes share the work
+``training.distributed``. Selection is by dev WER, then term F1, never by loss: the loss may rise while recognition
+improves.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from asr.models.precision import has_bfloat16
 from training.checkpoint import CheckpointStore, CurvePoint, Position
+from training.distributed import OneProcess, Processes
 from training.examples import Example, epoch_batches
 from training.methods import Method
 from training.spec import TrainingOptions
@@ -45,7 +48,7 @@ class TrainingResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hooks:
-    """What the loop asks of its surroundings.
+    """What the loop asks of its surroundings, on the main process alone.
 
     Attributes:
         score: dev's score of the model as it is now.
@@ -67,11 +70,33 @@ def learning_rate_factor(step: int, total: int, warmup_share: float) -> float:
 
 
 class TrainingLoop:
-    """One run over the examples; :meth:`run` goes on from the newest checkpoint, if there is one."""
+    """One run over the examples; :meth:`run` goes on from the newest checkpoint, if there is one.
+
+    Attributes:
+        steps_per_epoch: batches in one pass.
+        total_steps: if nothing stops early.
+    """
 
     def __init__(
-        self, method: Method, examples: Sequence[Example], *, options: TrainingOptions, seed: int
+        self,
+        method: Method,
+        examples: Sequence[Example],
+        *,
+        options: TrainingOptions,
+        seed: int,
+        processes: Processes | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
+        """Prepare to train.
+
+        Args:
+            method: what learns; the same weights on every process.
+            examples: the same on every process.
+            options: rates and sizes; the batch is that of all processes together.
+            seed: of the batches' order and of what a step draws.
+            processes: those of the job, by default this one alone.
+            dtype: matrices are multiplied in it; by default bfloat16 where the device has it, else float32.
+        """
         self._method = method
         self._examples = examples
         self._options = options
@@ -80,21 +105,21 @@ class TrainingLoop:
         self._optimizer = torch.optim.AdamW(
             self._weights.values(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
-        self._autocast = has_bfloat16(next(iter(self._weights.values())).device)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in one pass."""
-        return len(list(epoch_batches(self._examples, batch_size=self._options.batch_size, seed=0, epoch=0)))
-
-    @property
-    def total_steps(self) -> int:
-        """Steps if nothing stops early."""
-        return self.steps_per_epoch * self._options.epochs
+        self._device = next(iter(self._weights.values())).device
+        self._dtype = dtype or (torch.bfloat16 if has_bfloat16(self._device) else torch.float32)
+        self._processes = processes or OneProcess(self._device)
+        self.steps_per_epoch = sum(
+            1 for _ in epoch_batches(examples, batch_size=options.batch_size, seed=0, epoch=0)
+        )
+        self.total_steps = self.steps_per_epoch * options.epochs
 
     def run(self, store: CheckpointStore, hooks: Hooks) -> TrainingResult:
-        """Train to the end, or until dev has not improved for ``patience`` evaluations."""
-        position = store.newest()
+        """Train to the end, or until dev has not improved for ``patience`` evaluations.
+
+        Every process calls it, with a ``store`` in the same folder, and returns the same; the main one scores, writes
+        and calls ``hooks``.
+        """
+        position = self._processes.from_main(store.newest)
         if position is None:
             position = self._begin(store, hooks)
         else:
@@ -104,20 +129,25 @@ class TrainingLoop:
             target = min(self.total_steps, (position.step // interval + 1) * interval)
             loss = self._advance(position, target, hooks)
             self._evaluate(position, loss, hooks)
-            store.save(position, self._weights, self._optimizer)
-            hooks.on_point(position.curve[-1])  # after the save: what is announced is kept
+            self._keep(position, store, hooks)
         best = position.best_step
         weights = store.weights(best) if best else None
+        self._processes.wait()  # from here on the main one may remove the checkpoints
         return TrainingResult(best_step=best, weights=weights, curve=tuple(position.curve))
 
     def _begin(self, store: CheckpointStore, hooks: Hooks) -> Position:
         position = Position()
-        score = hooks.score()
+        score = self._processes.from_main(hooks.score)
         point = CurvePoint(step=0, epoch=0.0, loss=0.0, dev_wer=score.wer, dev_term_f1=score.term_f1)
         position.curve.append(point)
-        store.save(position, self._weights, self._optimizer)
-        hooks.on_point(point)
+        self._keep(position, store, hooks)
         return position
+
+    def _keep(self, position: Position, store: CheckpointStore, hooks: Hooks) -> None:
+        if self._processes.is_main:
+            store.save(position, self._weights, self._optimizer)
+            hooks.on_point(position.curve[-1])  # after the save: what is announced is kept
+        self._processes.wait()
 
     def _advance(self, position: Position, target: int, hooks: Hooks) -> float:
         """Train from ``position.step`` to ``target``; return the mean loss."""
@@ -132,26 +162,37 @@ class TrainingLoop:
                 loss = self._step(batch, position.step)
                 total += loss
                 position.step += 1
-                hooks.on_step(position.step, loss)
+                if self._processes.is_main:
+                    hooks.on_step(position.step, loss)
         return total / (position.step - first)
 
     def _step(self, batch: Sequence[Example], step: int) -> float:
         factor = learning_rate_factor(step, self.total_steps, self._options.warmup_share)
         for group in self._optimizer.param_groups:
             group["lr"] = self._options.learning_rate * factor
-        device = next(iter(self._weights.values())).device
         self._method.model.train()
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._autocast):
-            loss = self._method.loss(batch, step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        mine = self._processes.share(batch)
+        loss = self._backward(mine, step, self._method.num_targets(batch)) if mine else 0.0
+        loss = self._processes.sum_gradients(self._weights.values(), loss)
         torch.nn.utils.clip_grad_norm_(self._weights.values(), self._options.clip_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._method.model.eval()
-        return float(loss.detach())
+        return loss
+
+    def _backward(self, mine: Sequence[Example], step: int, num_targets: int) -> float:
+        """Add the gradients of this process's part of a loss that is a mean over ``num_targets``; return that part."""
+        # dropout of a resumed step is that of the uninterrupted one; processes draw apart
+        chance = np.random.SeedSequence([self._seed, step, self._processes.rank])
+        torch.manual_seed(int(chance.generate_state(1)[0]))
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+            loss = self._method.loss(mine, step)
+        part = loss * (self._method.num_targets(mine) / num_targets)
+        part.backward()  # type: ignore[no-untyped-call]
+        return float(part.detach())
 
     def _evaluate(self, position: Position, loss: float, hooks: Hooks) -> None:
-        score = hooks.score()
+        score = self._processes.from_main(hooks.score)
         best = next(point for point in position.curve if point.step == position.best_step)
         if score.key < DevScore(best.dev_wer, best.dev_term_f1).key:
             position.best_step, position.stale = position.step, 0

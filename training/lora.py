@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from training.examples import Example
+from training.examples import Example, num_labels
 from training.methods import Encodings, Frame, decoder_loss, learning
 
 ADAPTER_FOLDER = "adapter"
@@ -58,6 +58,10 @@ class LoraMethod:
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """See :class:`training.methods.Method`."""
         return decoder_loss(self.model, self._encodings(examples, step), self._frame.batch(examples))
+
+    def num_targets(self, examples: Sequence[Example]) -> int:
+        """See :class:`training.methods.Method`."""
+        return num_labels(examples)
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The wrapped matrices (D_out, D_in) with their change B (D_out, R) A (R, D_in) added."""

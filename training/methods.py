@@ -17,7 +17,7 @@ from torch import Tensor
 from asr.data.manifest import load_samples
 from asr.features import log_mel
 from training.encoder_cache import EncoderCache
-from training.examples import IGNORED, Batch, Example, collate
+from training.examples import IGNORED, Batch, Example, collate, num_labels
 
 LEARNING_RATES = {384: 3.75e-5, 512: 2.5e-5, 768: 1.25e-5, 1024: 6.25e-6, 1280: 5e-6}
 """Peak rate of a full fine-tune by width, 40 times below pre-training (Whisper paper, table 17)."""
@@ -35,6 +35,10 @@ class Method(Protocol):
 
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """Mean loss of a batch, a scalar; what is drawn at random follows from the seed and ``step`` alone."""
+        ...
+
+    def num_targets(self, examples: Sequence[Example]) -> int:
+        """How many values :meth:`loss` is the mean of; parts of a batch weigh by it."""
         ...
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -121,6 +125,10 @@ class DecoderMethod:
         """See :class:`Method`."""
         return decoder_loss(self.model, self._encodings(examples, step), self._frame.batch(examples))
 
+    def num_targets(self, examples: Sequence[Example]) -> int:
+        """See :class:`Method`."""
+        return num_labels(examples)
+
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :class:`Method`."""
         return dict(weights)
@@ -146,6 +154,10 @@ class FullMethod:
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """See :class:`Method`."""
         return decoder_loss(self.model, self._encodings(examples, step), self._frame.batch(examples))
+
+    def num_targets(self, examples: Sequence[Example]) -> int:
+        """See :class:`Method`."""
+        return num_labels(examples)
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :class:`Method`."""

@@ -1,0 +1,203 @@
+"""One job on several processes: each computes its share of every batch, together they take the step that one would.
+
+Data parallel, started by ``torchrun`` or ``accelerate launch``: every process holds the whole model and its optimizer.
+Sharding them over the processes (FSDP) is not here. Who does what else of a job is ``training.adapt``'s to say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from asr.errors import OptionError
+
+_T = TypeVar("_T")
+
+# A process that ends closes its connections, and the launcher ends the others: the limit is not how a death is noticed.
+# It has to outlast what the main process does alone, such as speaking a whole data set.
+_LONGEST_WAIT = timedelta(days=7)
+_LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_REFUSED = {
+    "ACCELERATE_USE_FSDP": "sharding the model",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+}
+
+
+class Processes(Protocol):
+    """The processes of a job, seen from one of them.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: how many there are.
+        device: what this process computes on.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process also scores, writes and reports: that of rank 0."""
+        ...
+
+    def share(self, batch: Sequence[_T]) -> Sequence[_T]:
+        """This process's part of a batch that all have; empty where there are more processes than elements."""
+        ...
+
+    def sum_gradients(self, weights: Iterable[Tensor], loss: float) -> float:
+        """Replace every gradient by its sum over the processes; return the sum of the losses."""
+        ...
+
+    def from_main(self, compute: Callable[[], _T]) -> _T:
+        """What ``compute`` returns on the main process, which alone calls it, on every process."""
+        ...
+
+    def wait(self) -> None:
+        """Go on when all have come here."""
+        ...
+
+
+def local_device(local_rank: int = 0) -> torch.device:
+    """The GPU of this number where there are GPUs, else the CPU.
+
+    Raises:
+        OptionError: there are GPUs, but not so many.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if local_rank >= torch.cuda.device_count():
+        raise OptionError(
+            f"{local_rank + 1} or more processes for {torch.cuda.device_count()} GPUs; start one for each GPU"
+        )
+    return torch.device("cuda", local_rank)
+
+
+class OneProcess:
+    """A job on one process: the whole batch is its share."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Compute on ``device``."""
+        self.rank = 0
+        self.size = 1
+        self.device = device
+
+    @property
+    def is_main(self) -> bool:
+        """See :class:`Processes`."""
+        return True
+
+    def share(self, batch: Sequence[_T]) -> Sequence[_T]:
+        """See :class:`Processes`."""
+        return batch
+
+    def sum_gradients(self, weights: Iterable[Tensor], loss: float) -> float:
+        """See :class:`Processes`."""
+        del weights
+        return loss
+
+    def from_main(self, compute: Callable[[], _T]) -> _T:
+        """See :class:`Processes`."""
+        return compute()
+
+    def wait(self) -> None:
+        """See :class:`Processes`."""
+
+
+class ProcessGroup:
+    """The default group of ``torch.distributed``.
+
+    Not ``DistributedDataParallel``: that synchronises in the forward pass of one module and averages over processes,
+    while a :class:`training.methods.Method` computes its loss itself, and shares of a batch weigh by their labels.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Join the group that is initialised, computing on ``device``."""
+        self.rank = torch.distributed.get_rank()
+        self.size = torch.distributed.get_world_size()
+        self.device = device
+
+    @property
+    def is_main(self) -> bool:
+        """See :class:`Processes`."""
+        return self.rank == 0
+
+    def share(self, batch: Sequence[_T]) -> Sequence[_T]:
+        """Every ``size``-th: batches are sorted by length, so the shares are about equally long."""
+        return batch[self.rank :: self.size]
+
+    def sum_gradients(self, weights: Iterable[Tensor], loss: float) -> float:
+        """See :class:`Processes`; a weight that has no gradient anywhere keeps none, so the optimizer passes it over."""
+        weights = list(weights)
+        present = [float(weight.grad is not None) for weight in weights]
+        summed = torch.tensor([loss, *present], dtype=torch.float64)
+        torch.distributed.all_reduce(summed)
+        pending = []
+        for weight, count in zip(weights, summed[1:].tolist(), strict=True):
+            if count:
+                weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+                pending.append(torch.distributed.all_reduce(weight.grad, async_op=True))
+        for work in pending:
+            work.wait()
+        return float(summed[0])
+
+    def from_main(self, compute: Callable[[], _T]) -> _T:
+        """See :class:`Processes`."""
+        answers: list[Any] = [compute() if self.is_main else None]
+        torch.distributed.broadcast_object_list(answers, src=0, device=torch.device("cpu"))
+        answer: _T = answers[0]
+        return answer
+
+    def wait(self) -> None:
+        """See :class:`Processes`."""
+        torch.distributed.all_reduce(torch.zeros(1))  # on the CPU, whatever device computes
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """The processes that the launcher started for this job, or this one alone; left at the end of the block.
+
+    Raises:
+        OptionError: the launcher's environment is incomplete, or asks for what is not supported.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield OneProcess(local_device())
+        return
+    _check_environment()
+    device = local_device(int(os.environ["LOCAL_RANK"]))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    torch.distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
+    try:
+        yield ProcessGroup(device)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _check_environment() -> None:
+    missing = [name for name in _LAUNCHED if name not in os.environ]
+    if missing:
+        raise OptionError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']} but {', '.join(missing)} is not set; start the processes with "
+            "torchrun or accelerate launch, or unset WORLD_SIZE"
+        )
+    for variable, meaning in _REFUSED.items():
+        if os.environ.get(variable, "false").lower() in ("1", "true"):
+            raise OptionError(
+                f"{variable} is set, but {meaning} is not supported: every process holds the whole model; use a "
+                "launcher configuration without it"
+            )
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision not in ("no", "bf16"):
+        raise OptionError(
+            f"ACCELERATE_MIXED_PRECISION is {precision!r}; training uses bfloat16 where the device has it, else float32: "
+            "give 'no' or 'bf16'"
+        )

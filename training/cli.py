@@ -12,6 +12,7 @@ from asr.cli.console import EXIT_NO, message, print_json, reporting, stdout
 from asr.cli.data import data_app
 from asr.cli.models import models_app
 from asr.errors import OptionError
+from training.align_command import align
 from training.import_command import import_model
 
 if TYPE_CHECKING:
@@ -130,4 +131,5 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(adapt)
     data_app.command()(synthesize)
+    data_app.command()(align)
     models_app.command("import")(import_model)

@@ -54,27 +54,41 @@ def min_frames(labels: Sequence[int]) -> int:
 
 
 def align(log_probs: LogProbs, labels: Sequence[int], tokens: CtcTokens) -> list[TokenSpan]:
-    """The likeliest frames of the U given labels (Viterbi; torchaudio's ``forced_align``); [] where they do not fit."""
+    """The likeliest frames of the U given labels; [] where they do not fit."""
+    return _runs(log_probs, align_path(log_probs, labels, blank=tokens.blank), tokens)
+
+
+def align_path(log_probs: LogProbs, labels: Sequence[int], *, blank: int) -> NDArray[np.int64]:
+    """The likeliest path (E,) that writes the U labels (Viterbi; torchaudio's ``forced_align``); (0,) where none can.
+
+    It takes E * (2 U + 1) bytes, so a recording of an hour is aligned in pieces.
+    """
     import torch
     from torchaudio.functional import forced_align
 
     if not labels or not can_align(labels, len(log_probs)):
-        return []
+        return np.empty(0, np.int64)
     path, _scores = forced_align(
         torch.from_numpy(np.ascontiguousarray(log_probs))[None],
         torch.tensor([list(labels)]),
-        blank=tokens.blank,
+        blank=blank,
     )
-    return _runs(log_probs, path[0].numpy(), tokens)
+    frames: NDArray[np.int64] = path[0].numpy().astype(np.int64)
+    return frames
+
+
+def label_frames(path: NDArray[np.int64], *, blank: int) -> list[tuple[int, int]]:
+    """First and last frame, the last excluded, of each of the U labels that ``path`` writes, in their order."""
+    if not len(path):
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+    return [(start, end) for start, end in pairwise(edges) if path[start] != blank]
 
 
 def _runs(log_probs: LogProbs, path: NDArray[np.int64], tokens: CtcTokens) -> list[TokenSpan]:
     """Runs of the same token on a path (E,), without blanks and special tokens."""
-    if not len(path):
-        return []
-    edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
     spans = []
-    for start, end in pairwise(edges):
+    for start, end in label_frames(path, blank=tokens.blank):
         token = int(path[start])
         if tokens.labels[token]:
             spans.append(TokenSpan(token, start, end, float(log_probs[start:end, token].mean())))

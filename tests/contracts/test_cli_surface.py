@@ -11,6 +11,7 @@ from server.cli import app
 SURFACE = {
     "adapt": "--alias --base --config --dev --general --json --method --name --seed --templates --terms --test --text "
     "--train --workers",
+    "data align": "--json --min-score --model --out <manifest>",
     "data split": "--by --dev --json --out --test <manifest>",
     "data synthesize": "--copies --out --per-term --seed --templates --terms --text",
     "data validate": "--against --json --model <manifest>",

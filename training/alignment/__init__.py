@@ -1,0 +1,1 @@
+"""Long recordings with one transcript each, aligned by a CTC model and cut into rows that can be trained on."""

@@ -48,9 +48,6 @@ from training.methods import CachedEncodings, DecoderMethod, Frame
 from training.spec import TrainingOptions
 
 NUM_TRAIN, NUM_DEV = 4, 2
-OPTIONS = TrainingOptions(
-    learning_rate=2e-4, epochs=3, batch_size=2, evaluations_per_epoch=2, patience=99, warmup_share=0.0
-)
 SENTENCES = (
     "Please refill my apixaban before Friday.",
     "She was given rivaroxaban in the morning.",
@@ -71,12 +68,14 @@ class Job:
         engine_dir: CTranslate2 folder of the encoder.
         frame: around the labels.
         examples: to train on, then dev's.
+        options: of training.
     """
 
     model: Any
     engine_dir: Path
     frame: Frame
     examples: list[Example]
+    options: TrainingOptions
 
 
 def live(job: Job, folder: Path) -> None:
@@ -92,7 +91,7 @@ def live(job: Job, folder: Path) -> None:
     def damaged(message: str) -> None:
         raise AssertionError(message)  # a kill alone must never damage a checkpoint
 
-    loop = TrainingLoop(method, job.examples[:NUM_TRAIN], options=OPTIONS, seed=0)
+    loop = TrainingLoop(method, job.examples[:NUM_TRAIN], options=job.options, seed=0)
     hooks = Hooks(score=dev_loss, on_step=lambda _step, _loss: None, on_point=lambda _point: None)
     result = loop.run(CheckpointStore(folder / "checkpoints", on_damaged=damaged), hooks)
     newest = max((folder / "checkpoints").glob("step-*"))
@@ -144,7 +143,7 @@ def in_child(act: Callable[[], None], *, kill_after_s: float | None = None) -> b
     return False
 
 
-def load(base: str, folder: Path) -> Job:
+def load(base: str, epochs: int, folder: Path) -> Job:
     """Speak the sentences, in a fork for its threads, and load the model ``base``."""
     audio = folder / "audio"
 
@@ -165,6 +164,9 @@ def load(base: str, folder: Path) -> Job:
         engine_dir=serving_folder(resolved),
         frame=Frame(prompt=tuple(tokenizer.prompt(None)), end_of_text=tokenizer.end_of_text),
         examples=examples,
+        options=TrainingOptions(
+            learning_rate=2e-4, epochs=epochs, batch_size=2, evaluations_per_epoch=2, patience=99
+        ),
     )
     num_threads = len(list(Path("/proc/self/task").iterdir()))
     assert num_threads == 1, f"{num_threads} threads: a fork would lack {num_threads - 1} of them"
@@ -182,12 +184,18 @@ def remnants(folder: Path) -> dict[str, set[str]]:
     }
 
 
+def newest_step(folder: Path) -> int:
+    """Of the newest checkpoint in a run's folder; -1 without any."""
+    names = [path.name for path in (folder / "checkpoints").glob("step-*")]
+    return int(max(names).removeprefix("step-")) if names else -1
+
+
 def where(folder: Path, before: Mapping[str, set[str]]) -> str:
     """In what work the kill hit, by what it left that was not there ``before``."""
     for work, names in remnants(folder).items():
         if names - before[work]:
             return work
-    if not any((folder / "checkpoints").glob("step-*")):
+    if newest_step(folder) < 0:
         return "before the first checkpoint"
     return "training, scoring or resuming"
 
@@ -197,52 +205,56 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--base", default="bundled:tiny.en", help="reference of the model that is trained")
+    parser.add_argument("--epochs", type=int, default=3, help="of two steps each")
     parser.add_argument(
-        "--horizon", type=float, default=5.0, help="a kill comes 0 to so many seconds into a life"
+        "--horizon",
+        type=float,
+        default=0.35,
+        help="kills come 0 to this share of the undisturbed run's time into a life",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lexitune-kills-") as temporary:
         folder = Path(temporary)
-        job = load(options.base, folder)
+        job = load(options.base, options.epochs, folder)
         report = measure(job, folder, options.kills, options.horizon, np.random.default_rng(options.seed))
     print(json.dumps({**vars(options), **report}, indent=1))
     sys.exit(1 if report["mismatches"] else 0)
 
 
 def measure(
-    job: Job, folder: Path, num_kills: int, horizon_s: float, rng: np.random.Generator
+    job: Job, folder: Path, num_kills: int, horizon: float, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """The figures of ``num_kills`` kills at instants uniform in 0 to ``horizon_s`` of a life; the last run finishes."""
+    """The figures of ``num_kills`` kills, 0 to ``horizon`` of the undisturbed run's time into a life."""
     started = time.monotonic()
     in_child(lambda: live(job, folder / "undisturbed"))
     undisturbed_s = time.monotonic() - started
     expected = (folder / "undisturbed" / OUTCOME).read_bytes()
     kills: Counter[str] = Counter()
-    kills_of_run: list[int] = []
-    mismatches = 0
+    runs = mismatches = resumed = 0
     while kills.total() < num_kills:
-        run = folder / f"run-{len(kills_of_run)}"
-        first = kills.total()
+        run = folder / f"run-{runs}"
         killed = True
         while killed:
             before = remnants(run)
-            delay_s = float(rng.uniform(0, horizon_s)) if kills.total() < num_kills else None
+            resumed += newest_step(run) >= 1
+            delay_s = float(rng.uniform(0, horizon * undisturbed_s)) if kills.total() < num_kills else None
             killed = in_child(lambda run=run: live(job, run), kill_after_s=delay_s)  # type: ignore[misc]
             if killed:
                 kills[where(run, before)] += 1
+        runs += 1
         mismatches += (run / OUTCOME).read_bytes() != expected
-        kills_of_run.append(kills.total() - first)
         print(
-            f"run {len(kills_of_run)}: {kills_of_run[-1]} kills, {mismatches} mismatches so far",
+            f"run {runs} ended: {kills.total()} kills, {mismatches} mismatches so far",
             file=sys.stderr,
+            flush=True,
         )
         shutil.rmtree(run)
     return {
         "kills": kills.total(),
         "kills_by_work": dict(kills.most_common()),
-        "runs_completed": len(kills_of_run),
-        "most_kills_of_a_run": max(kills_of_run),
+        "runs_completed": runs,
+        "lives_resumed_from_learned_weights": resumed,
         "mismatches": mismatches,
         "steps": json.loads(expected)["curve"][-1]["step"],
         "best_step": json.loads(expected)["best_step"],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from asr.decoding.ctc_tokens import CtcTokens
 
 LogProbs = NDArray[np.float32]  # (E, V)
+_TIE_BREAK = 1e-9  # far below what a float32 tells apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,18 @@ def align(log_probs: LogProbs, labels: Sequence[int], tokens: CtcTokens) -> list
 def align_path(log_probs: LogProbs, labels: Sequence[int], *, blank: int) -> NDArray[np.int64]:
     """The likeliest path (E,) that writes the U labels (Viterbi; torchaudio's ``forced_align``); (0,) where none can.
 
-    It takes E * (2 U + 1) bytes, so a recording of an hour is aligned in pieces.
+    It takes E * (2 U + 1) bytes, so a recording of an hour is aligned in pieces. Where two predecessors of a state tie,
+    ``forced_align`` may take the worst of the three (pytorch/audio#4221): double precision and an offset of its own for
+    every value leave no ties.
     """
     import torch
     from torchaudio.functional import forced_align
 
     if not labels or not can_align(labels, len(log_probs)):
         return np.empty(0, np.int64)
+    distinct = log_probs + _TIE_BREAK * np.random.default_rng(0).random(log_probs.shape)
     path, _scores = forced_align(
-        torch.from_numpy(np.ascontiguousarray(log_probs))[None],
+        torch.from_numpy(distinct)[None],
         torch.tensor([list(labels)]),
         blank=blank,
     )

@@ -67,7 +67,7 @@ def cut_into_pieces(
 
 
 def find_anchors(log_probs: LogProbs, words: Sequence[TranscriptWord], tokens: CtcTokens) -> list[Anchor]:
-    """Cuts in the middle of runs of words that the best path has in common with the transcript, in their order."""
+    """Cuts within runs of words that the best path has in common with the transcript, in their order."""
     import jiwer
 
     heard = words_of(best_path(log_probs, tokens), tokens)
@@ -81,24 +81,24 @@ def find_anchors(log_probs: LogProbs, words: Sequence[TranscriptWord], tokens: C
     aligned = jiwer.process_words(
         [" ".join(part for part, _ in said)], [" ".join(tokens.fold(span.text) for span in heard)]
     )
-    anchors = []
+    anchors: list[Anchor] = []
     for chunk in aligned.alignments[0]:
         if chunk.type == "equal":
             run = said[chunk.ref_start_idx : chunk.ref_end_idx]
-            if (anchor := _middle(run, heard[chunk.hyp_start_idx : chunk.hyp_end_idx])) is not None:
-                anchors.append(anchor)
+            anchors += _within_run(run, heard[chunk.hyp_start_idx : chunk.hyp_end_idx])
     return anchors
 
 
-def _middle(run: Sequence[tuple[str, int]], heard: Sequence[WordSpan]) -> Anchor | None:
-    """The cut between two words nearest to the middle of a run; None where the run is too short to be trusted."""
+def _within_run(run: Sequence[tuple[str, int]], heard: Sequence[WordSpan]) -> list[Anchor]:
+    """The cuts between the words of a run, those at its ends left out; none where it is too short to be trusted."""
     if len(run) < MIN_ANCHOR_WORDS or sum(len(part) for part, _ in run) < MIN_ANCHOR_CHARACTERS:
-        return None
-    inner = [place for place in range(2, len(run) - 1) if run[place][1] != run[place - 1][1]]
-    if not inner:
-        return None
-    place = min(inner, key=lambda candidate: abs(2 * candidate - len(run)))
-    return Anchor(run[place][1], (heard[place - 1].end + heard[place].start) // 2)
+        return []
+    margin = MIN_ANCHOR_WORDS // 2
+    return [
+        Anchor(run[place][1], (heard[place - 1].end + heard[place].start) // 2)
+        for place in range(margin, len(run) - margin + 1)
+        if run[place][1] != run[place - 1][1]
+    ]
 
 
 def _halves(piece: Piece, anchor: Anchor) -> tuple[Piece, Piece]:

@@ -141,9 +141,9 @@ def read_recordings(manifest: Path) -> list[Utterance]:
 def _transcript(row: Utterance, manifest: Path) -> str:
     name = row.extra.get(TEXT_FILE_KEY)
     if (row.text is None) == (name is None):
-        found = "neither" if name is None else "both"
+        found = "neither text nor" if name is None else "both text and"
         raise ManifestError(
-            f"{manifest}: {row.id!r} has {found} text and {TEXT_FILE_KEY}; give the whole transcript in one of them"
+            f"{manifest}: {row.id!r} has {found} {TEXT_FILE_KEY}; give the whole transcript in one of them"
         )
     text = row.text
     if name is not None:

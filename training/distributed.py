@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from asr.errors import OptionError
+from asr.errors import OptionError, UnavailableError
 
 _T = TypeVar("_T")
 
@@ -64,6 +64,10 @@ class Processes(Protocol):
         """Go on when all have come here."""
         ...
 
+    def main_first(self) -> AbstractContextManager[None]:
+        """A block that the others enter when the main process has left it: they find what it has made."""
+        ...
+
 
 def local_device(local_rank: int = 0) -> torch.device:
     """The GPU of this number where there are GPUs, else the CPU.
@@ -110,9 +114,13 @@ class OneProcess:
     def wait(self) -> None:
         """See :class:`Processes`."""
 
+    def main_first(self) -> AbstractContextManager[None]:
+        """See :class:`Processes`."""
+        return nullcontext()
+
 
 class ProcessGroup:
-    """The default group of ``torch.distributed``.
+    """The default group of ``torch.distributed``; every method raises UnavailableError where another process has ended.
 
     Not ``DistributedDataParallel``: that synchronises in the forward pass of one module and averages over processes,
     while a :class:`training.methods.Method` computes its loss itself, and shares of a batch weigh by their labels.
@@ -138,26 +146,50 @@ class ProcessGroup:
         weights = list(weights)
         present = [float(weight.grad is not None) for weight in weights]
         summed = torch.tensor([loss, *present], dtype=torch.float64)
-        torch.distributed.all_reduce(summed)
-        pending = []
-        for weight, count in zip(weights, summed[1:].tolist(), strict=True):
-            if count:
-                weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
-                pending.append(torch.distributed.all_reduce(weight.grad, async_op=True))
-        for work in pending:
-            work.wait()
+        with _joint_work():
+            torch.distributed.all_reduce(summed)
+            pending = []
+            for weight, count in zip(weights, summed[1:].tolist(), strict=True):
+                if count:
+                    weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+                    pending.append(torch.distributed.all_reduce(weight.grad, async_op=True))
+            for work in pending:
+                work.wait()
         return float(summed[0])
 
     def from_main(self, compute: Callable[[], _T]) -> _T:
         """See :class:`Processes`."""
         answers: list[Any] = [compute() if self.is_main else None]
-        torch.distributed.broadcast_object_list(answers, src=0, device=torch.device("cpu"))
+        with _joint_work():
+            torch.distributed.broadcast_object_list(answers, src=0, device=torch.device("cpu"))
         answer: _T = answers[0]
         return answer
 
     def wait(self) -> None:
         """See :class:`Processes`."""
-        torch.distributed.all_reduce(torch.zeros(1))  # on the CPU, whatever device computes
+        with _joint_work():
+            torch.distributed.all_reduce(torch.zeros(1))  # on the CPU, whatever device computes
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """See :class:`Processes`."""
+        if not self.is_main:
+            self.wait()
+        yield
+        if self.is_main:
+            self.wait()
+
+
+@contextmanager
+def _joint_work() -> Iterator[None]:
+    """Say that another process ended as what it is: its own message tells why."""
+    try:
+        yield
+    except RuntimeError as error:  # torch has no narrower class for a closed connection
+        raise UnavailableError(
+            f"another process of this job has ended ({str(error).splitlines()[0][:160]}); see its message, then run the "
+            "same command again: it goes on"
+        ) from error
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def _run(folder: Path, seed: int, stops: Sequence[int] = ()) -> TrainingResult:
                 raise _InterruptError
 
         def score(method: _Regression = method) -> DevScore:
-            return DevScore(1 / (1 + float(method.trainable()["1.weight"].detach().sum())), None)
+            return DevScore(float(method.trainable()["1.weight"].detach().sum()), None)  # it falls
 
         hooks = Hooks(score=score, on_step=on_step, on_point=lambda _point: None)
         try:

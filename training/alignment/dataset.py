@@ -22,7 +22,7 @@ from asr.models.ctc_torch import TorchCtc
 from asr.text.normalize import basic
 from asr.units import to_seconds
 from training.alignment.emissions import count_chunks, recording_emissions
-from training.alignment.segments import Segment, cut_segments
+from training.alignment.segments import FrameTimes, Segment, cut_segments
 from training.alignment.transcript import transcript_words
 from training.alignment.units import align_transcript
 from training.progress import Reporter, Stage
@@ -209,15 +209,8 @@ def align_recording(
     except InputError as error:  # a limit that this recording is over; the others may be under it
         whole = " ".join(word.text for word in words)
         return [Segment(start_s=0.0, end_s=recording.duration_s, text=whole, score=0.0, reason=str(error))]
-    return cut_segments(
-        alignment,
-        log_probs,
-        engine.tokens,
-        frame_s=frame_s,
-        first_frame_s=engine.frame_time_s(0),
-        duration_s=recording.duration_s,
-        min_score=options.min_score,
-    )
+    times = FrameTimes(first_s=engine.frame_time_s(0), step_s=frame_s, duration_s=recording.duration_s)
+    return cut_segments(alignment, log_probs, engine.tokens, times, min_score=options.min_score)
 
 
 def _row(recording: Utterance, number: int, segment: Segment) -> Utterance:

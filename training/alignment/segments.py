@@ -20,9 +20,23 @@ MAX_SEGMENT_S = 20.0
 MAX_PAUSE_S = 1.0  # a longer one within a segment would be silence to learn from
 MAX_MARGIN_S = 0.5  # before the first and after the last character, as in ctc-segmentation
 MIN_HEARD_CHARACTERS = 3  # that speech without text has at least
+MIN_FOREIGN_CHARACTERS = 2  # in a margin; a single one may be the word's own, placed astray
 SAME_CHARACTER_S = 0.1  # a character heard so near to an aligned one is that one
 MAX_UNWRITABLE_SHARE = 0.5
 _MAX_HEARD_SHOWN = 80
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameTimes:
+    """When the frames of a recording are: the first begins at ``first_s``, the others ``step_s`` apart."""
+
+    first_s: float
+    step_s: float
+    duration_s: float
+
+    def of(self, frame: int) -> float:
+        """Where ``frame`` begins, s, within the recording; the very first at its beginning."""
+        return min(self.duration_s, self.first_s + frame * self.step_s) if frame else 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,10 +64,8 @@ def cut_segments(
     alignment: Alignment,
     log_probs: LogProbs,
     tokens: CtcTokens,
+    times: FrameTimes,
     *,
-    frame_s: float,
-    first_frame_s: float,
-    duration_s: float,
     min_score: float,
 ) -> list[Segment]:
     """The segments of a recording in their order, good ones and others.
@@ -62,20 +74,18 @@ def cut_segments(
         alignment: of the transcript.
         log_probs: emissions (E, V), natural log.
         tokens: what the outputs mean.
-        frame_s: from one frame to the next.
-        first_frame_s: where the first frame begins.
-        duration_s: of the recording, which no segment leaves.
+        times: of the frames; no segment leaves the recording.
         min_score: below it a segment cannot be trained on.
     """
-    cutter = _Cutter(alignment, log_probs, tokens, frame_s, min_score)
+    cutter = _Cutter(alignment, log_probs, tokens, times.step_s, min_score)
     segments = []
     for (start, end), text, score, reason, unwritable in cutter.pieces():
-        start_s = 0.0 if not start else min(duration_s, first_frame_s + start * frame_s)
-        end_s = duration_s if end >= len(log_probs) else min(duration_s, first_frame_s + end * frame_s)
+        start_s = times.of(start)
+        end_s = times.duration_s if end >= len(log_probs) else times.of(end)
         segments.append(
             Segment(
                 start_s=start_s,
-                end_s=max(end_s, min(duration_s, start_s + frame_s)),
+                end_s=max(end_s, min(times.duration_s, start_s + times.step_s)),
                 text=text,
                 score=score,
                 reason=reason,
@@ -173,11 +183,13 @@ class _Cutter:
         return self._with_margins(frames, before, after), text, score, reason, unwritable
 
     def _with_margins(self, frames: Frames, before: int, after: int) -> Frames:
-        """Half of the pause on both sides, ``MAX_MARGIN_S`` at most; a character that is heard ends the pause."""
+        """Half of the pause on both sides, ``MAX_MARGIN_S`` at most; characters that are heard end the pause."""
         margin, near = round(MAX_MARGIN_S / self._frame_s), round(SAME_CHARACTER_S / self._frame_s)
-        if heard := self._heard_in((before, frames[0] - near)):
+        heard = self._heard_in((before, frames[0] - near))
+        if len(heard) >= MIN_FOREIGN_CHARACTERS:
             before = min(heard[-1].end, frames[0])
-        if heard := self._heard_in((frames[1] + near, after)):
+        heard = self._heard_in((frames[1] + near, after))
+        if len(heard) >= MIN_FOREIGN_CHARACTERS:
             after = heard[0].start
         return (
             max(frames[0] - margin, (before + frames[0] + 1) // 2, 0),

@@ -13,7 +13,7 @@ from asr.decoding.ctc_alignment import align_path, label_frames
 from asr.decoding.ctc_tokens import CtcTokens
 from asr.errors import InputError
 from training.alignment.anchors import cut_into_pieces, find_anchors
-from training.alignment.segments import MAX_MARGIN_S, MAX_SEGMENT_S, Segment, cut_segments
+from training.alignment.segments import MAX_MARGIN_S, MAX_SEGMENT_S, FrameTimes, Segment, cut_segments
 from training.alignment.transcript import transcript_words
 from training.alignment.units import align_transcript, window_score
 
@@ -67,15 +67,8 @@ def segments(script: Script, text: str, *, piece_cells: int = 10**9) -> list[Seg
         min_score=MIN_SCORE,
         piece_cells=piece_cells,
     )
-    return cut_segments(
-        alignment,
-        script.log_probs,
-        TOKENS,
-        frame_s=FRAME_S,
-        first_frame_s=0.0,
-        duration_s=script.duration_s,
-        min_score=MIN_SCORE,
-    )
+    times = FrameTimes(first_s=0.0, step_s=FRAME_S, duration_s=script.duration_s)
+    return cut_segments(alignment, script.log_probs, TOKENS, times, min_score=MIN_SCORE)
 
 
 def random_script(seed: int, num_words: int = 120) -> tuple[Script, list[str]]:

@@ -51,7 +51,8 @@ def validate(
                 token_count=lambda text: len(tokenizer.encode(text)),
                 progress=lambda _row: stage.advance(),
             )
-    warnings = near_duplicate_warnings(manifest, against)
+        with reporter.stage("comparing texts", num_rows) as stage:
+            warnings = near_duplicate_warnings(manifest, against, progress=stage.advance)
     if as_json:
         print_json(
             {

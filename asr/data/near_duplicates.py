@@ -7,7 +7,8 @@ Training Data Makes Language Models Better). Judges texts only: equal audio is `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ NEAR_DUPLICATE_CODE = "near-duplicate-text"
 _NUM_PERMUTATIONS = 126
 # 21 bands of 6 rows: a pair of similarity s is a candidate with 1 - (1 - s^6)^21, which is 0.998 at 0.8 and 0.28 at 0.5.
 _BANDS_AND_ROWS = (21, 6)
+_MASK_BITS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +68,7 @@ class TextIndex:
 
         self._template = MinHash(num_perm=_NUM_PERMUTATIONS, seed=1)
         self._candidates = MinHashLSH(num_perm=_NUM_PERMUTATIONS, params=_BANDS_AND_ROWS)
-        self._shingles: dict[int, frozenset[str]] = {}
+        self._entries: dict[int, tuple[frozenset[str], int]] = {}
         self._keys: dict[frozenset[str], int] = {}
 
     def add(self, key: int, text: str) -> None:
@@ -74,7 +76,7 @@ class TextIndex:
         parts = shingles(text)
         if parts and parts not in self._keys:
             self._keys[parts] = key
-            self._shingles[key] = parts
+            self._entries[key] = parts, _mask(parts)
             self._candidates.insert(key, self._sketch(parts))
 
     def nearest(self, text: str) -> tuple[int, float] | None:
@@ -84,12 +86,18 @@ class TextIndex:
             return self._keys[parts], 1.0
         if not parts:
             return None
-        found = [(key, _jaccard(parts, self._shingles[key])) for key in self._query(parts)]
-        best = max(found, key=lambda pair: (pair[1], -pair[0]), default=(0, 0.0))
+        mask = _mask(parts)
+        best = (-1, 0.0)
+        for key in sorted(self._candidates.query(self._sketch(parts))):
+            other, other_mask = self._entries[key]
+            # Each bit that the other lacks is a shingle, or more, that it lacks: a bound that is cheaper than the sets.
+            at_most = _similarity(len(parts) - (mask & ~other_mask).bit_count(), parts, other)
+            if at_most < MIN_SIMILARITY or at_most <= best[1]:
+                continue
+            similarity = _similarity(len(parts & other), parts, other)
+            if similarity > best[1]:
+                best = (key, similarity)
         return best if best[1] >= MIN_SIMILARITY else None
-
-    def _query(self, parts: frozenset[str]) -> list[int]:
-        return list(self._candidates.query(self._sketch(parts)))
 
     def _sketch(self, parts: frozenset[str]) -> MinHash:
         sketch = self._template.copy()
@@ -97,21 +105,27 @@ class TextIndex:
         return sketch
 
 
-def _jaccard(first: frozenset[str], second: frozenset[str]) -> float:
-    if min(len(first), len(second)) < MIN_SIMILARITY * max(len(first), len(second)):
-        return 0.0  # below the threshold whatever they share: not worth an intersection
-    shared = len(first & second)
-    return shared / (len(first) + len(second) - shared)
+def _similarity(num_shared: int, first: frozenset[str], second: frozenset[str]) -> float:
+    return num_shared / (len(first) + len(second) - num_shared)
 
 
-def near_duplicates(texts: Sequence[str]) -> list[NearDuplicate]:
-    """The texts that resemble an earlier one, each with the most similar."""
+def _mask(parts: frozenset[str]) -> int:
+    """A bit for each shingle, by its checksum; some share one."""
+    mask = 0
+    for part in parts:
+        mask |= 1 << (zlib.crc32(part.encode()) % _MASK_BITS)
+    return mask
+
+
+def near_duplicates(texts: Sequence[str], progress: Callable[[], None] = lambda: None) -> list[NearDuplicate]:
+    """The texts that resemble an earlier one, each with the most similar; ``progress`` is called after each text."""
     index = TextIndex()
     found = []
     for number, text in enumerate(texts):
         if (match := index.nearest(text)) is not None:
             found.append(NearDuplicate(index=number, other=match[0], similarity=match[1]))
         index.add(number, text)
+        progress()
     return found
 
 
@@ -124,7 +138,9 @@ def near_duplicates_of(texts: Iterable[str], known: Sequence[str]) -> list[NearD
     return [NearDuplicate(index=n, other=m[0], similarity=m[1]) for n, m in matches if m is not None]
 
 
-def near_duplicate_warnings(manifest: Path, against: Path | None = None) -> list[Problem]:
+def near_duplicate_warnings(
+    manifest: Path, against: Path | None = None, *, progress: Callable[[], None] = lambda: None
+) -> list[Problem]:
     """The rows whose text nearly repeats that of an earlier row, or of a row of ``against``.
 
     A warning, not a fault: people say the same short things, and read the same prompts. It matters where rows are drawn
@@ -133,6 +149,7 @@ def near_duplicate_warnings(manifest: Path, against: Path | None = None) -> list
     Args:
         manifest: whose rows are judged; malformed rows are left to ``validate_manifest``.
         against: another manifest, such as the training set of a test set.
+        progress: called after each text of ``manifest``.
 
     Raises:
         ManifestError: a manifest cannot be opened.
@@ -141,7 +158,7 @@ def near_duplicate_warnings(manifest: Path, against: Path | None = None) -> list
     texts = [text for _row, text in rows]
     warnings = [
         _warning(rows[pair.index][0], f"line {rows[pair.other][0].line}", pair.similarity)
-        for pair in near_duplicates(texts)
+        for pair in near_duplicates(texts, progress)
     ]
     if against is not None:
         others = _texts(against)

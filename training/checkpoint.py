@@ -35,6 +35,17 @@ class CurvePoint:
     dev_wer: float | None
     dev_term_f1: float | None
 
+    def as_line(self) -> str:
+        """For the person who waits."""
+        parts = [f"epoch {self.epoch:g}", f"step {self.step}"]
+        if self.step:
+            parts.append(f"loss {self.loss:.3f}")
+        if self.dev_wer is not None:
+            parts.append(f"dev WER {self.dev_wer:.2%}")
+        if self.dev_term_f1 is not None:
+            parts.append(f"term F1 {self.dev_term_f1:.3f}")
+        return ", ".join(parts)
+
 
 @dataclass(kw_only=True, slots=True)
 class Position:

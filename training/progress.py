@@ -34,3 +34,30 @@ class Reporter(Protocol):
     def note(self, text: str) -> None:
         """A line for the person who waits."""
         ...
+
+
+class SilentStage:
+    """A stage that nobody watches."""
+
+    def __enter__(self) -> SilentStage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def advance(self, note: str = "") -> None:
+        """See :class:`Stage`."""
+
+
+class SilentReporter:
+    """Of a process that works along with the one that reports."""
+
+    def stage(self, name: str, total: int) -> SilentStage:
+        """See :class:`Reporter`."""
+        del name, total
+        return SilentStage()
+
+    def note(self, text: str) -> None:
+        """See :class:`Reporter`."""

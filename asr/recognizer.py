@@ -71,11 +71,18 @@ class Recognizer:
         if engine == "torch":
             from asr.models.whisper_torch import TorchWhisper
 
-            return cls(resolved, TorchWhisper(resolved.transformers_dir, device=device))
+            whisper = TorchWhisper(resolved.transformers_dir, device=device, own_length=resolved.own_length)
+            return cls(resolved, whisper)
         from asr.models.whisper_ct2 import CTranslate2Whisper
 
         folder = serving_folder(resolved)
-        model = CTranslate2Whisper(folder, device=device, num_threads=num_threads, num_workers=num_workers)
+        model = CTranslate2Whisper(
+            folder,
+            device=device,
+            num_threads=num_threads,
+            num_workers=num_workers,
+            own_length=resolved.own_length,
+        )
         return cls(resolved, model, num_workers=num_workers)
 
     @property

@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,136 +25,120 @@ from asr.evaluation.breakdown import by_term
 from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
 from asr.evaluation.significance import PairedComparison
 from asr.evaluation.terms import TermCounts
-from asr.models.checkpoint import load_whisper, save_whisper
-from asr.models.export import Parity, check_parity, export_ctranslate2
-from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, resolve_model, serving_folder
-from asr.models.whisper_ct2 import CTranslate2Whisper
-from asr.models.whisper_tokens import WhisperTokenizer
-from asr.models.whisper_torch import TorchWhisper
+from asr.models.contexts import WHOLE
+from asr.models.export import Parity, check_parity
+from asr.models.resolve import ResolvedModel, resolve_model
 from asr.registry import Registry
 from asr.storage import exclusive, home_dir
-from training.checkpoint import CheckpointStore, CurvePoint
+from training.checkpoint import CheckpointStore
 from training.data import AdaptationData, collect
-from training.encoder_cache import EncoderCache
-from training.examples import Example, examples_digest, make_examples
+from training.distributed import Processes, joined
+from training.examples import Example, epoch_batches, examples_digest
 from training.exhaustion import explained
+from training.families import open_family
+from training.family import Plan, Rows, VariantScorer
 from training.gate import GateFigures, GateVerdict, general_budget, judge
 from training.interpolate import MixScore, choose_mix, interpolate
 from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult
-from training.lora import ADAPTER_FOLDER, LoraMethod
-from training.methods import (
-    CachedEncodings,
-    DecoderMethod,
-    Frame,
-    FullMethod,
-    LiveEncodings,
-    Method,
-    default_learning_rate,
-)
+from training.methods import Method
 from training.page import render_page
-from training.progress import Reporter
+from training.progress import Reporter, SilentReporter
 from training.publish import publish, run_file
 from training.report import PAGE, AdaptationReport, build_card, build_run
-from training.scoring import GREEDY, SERVED, Scorer
-from training.spec import MIXES, AdaptationSpec, TrainingOptions
+from training.scoring import GREEDY, SERVED
+from training.spec import MIXES, AdaptationSpec
 
 PARITY_PROBES = 6
-DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate; docs/experiments.md
-LORA_RATE = 3e-4  # within 2e-4 to 5e-4, what adapters of rank 16 to 32 want
-ENCODER_HOURS = 0.4  # recordings from which on LoRA changes the encoder, too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Mix:
-    """A mix with the base, and what it scores on dev and on general speech."""
+    """A mix with the base, the context in which it was heard, and what it scores there."""
 
     score: MixScore
+    context: str
     evaluations: dict[str, Evaluation]
 
 
-def adapt(spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2) -> AdaptationReport:
+def adapt(spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2) -> AdaptationReport | None:
     """Run a job; the result says what was published and whether the gate let it pass.
+
+    Processes of one launcher train together, in the same LEXITUNE_HOME; all but the main one return None.
 
     Raises:
         LexituneError: the input cannot be used.
     """
-    registry = Registry.open()  # before hours of work, not after
-    job = _Job(spec, reporter, num_workers, registry)
-    with exclusive(job.folder), explained(job.folder, batch_size=spec.training.batch_size):
+    with joined() as processes, ExitStack() as held:
+        with processes.main_first():
+            registry = Registry.open()  # before hours of work, not after
+            reporter = reporter if processes.is_main else SilentReporter()
+            job = _Job(spec, reporter, num_workers, registry, processes)
+        if processes.is_main:
+            held.enter_context(exclusive(job.folder))
+        held.enter_context(explained(job.folder, batch_size=spec.training.batch_size))
         return job.run()
-
-
-def choose_method(spec: AdaptationSpec, num_recorded_hours: float) -> tuple[str, str]:
-    """The method for ``auto`` and the reason."""
-    if spec.method != "auto":
-        return spec.method, "as asked"
-    if num_recorded_hours >= 3:
-        return "full", f"{num_recorded_hours:.1f} h of recordings are enough to train the encoder too"
-    return "decoder", "a glossary, text or less than 3 h of recordings teach words, which live in the decoder"
-
-
-def choose_lora_part(options: TrainingOptions, num_recorded_hours: float) -> str:
-    """What LoRA changes: "decoder" or "both"."""
-    if options.lora_part != "auto":
-        return options.lora_part
-    return "both" if num_recorded_hours >= ENCODER_HOURS else "decoder"
 
 
 class _Job:
     """The steps of one job and what they share."""
 
     def __init__(
-        self, spec: AdaptationSpec, reporter: Reporter, num_workers: int, registry: Registry
-    ) -> None:
+        self, spec: AdaptationSpec, reporter: Reporter, num_workers: int, registry: Registry,
+        processes: Processes,
+    ) -> None:  # fmt: skip
+        self._processes = processes
         self._registry = registry
         self._spec = spec
         self._reporter = reporter
         self._num_workers = num_workers
         self._base: ResolvedModel = resolve_model(spec.base)
         self.folder = home_dir("work", spec.digest(self._base.sha256, __version__, *_input_hashes(spec)))
-        self._tokenizer = WhisperTokenizer(self._base.transformers_dir / "tokenizer.json")
         torch.manual_seed(spec.seed)
-        torch.set_num_threads(max(1, num_workers))
+        torch.set_num_threads(max(1, num_workers // processes.size))
 
-    def run(self) -> AdaptationReport:
+    def run(self) -> AdaptationReport | None:
         """All steps in order."""
         started = time.monotonic()
-        data = self._collect()
-        examples = self._examples(data)
-        num_hours = sum(e.utterance.duration_s for e in examples) / 3600
-        name, reason = choose_method(self._spec, num_hours)
-        part = choose_lora_part(self._spec.training, num_hours) if name == "lora" else ""
-        self._reporter.note(f"method {name}: {reason}" + (f"; changes {part}" if part else ""))
-        model = load_whisper(self._base.transformers_dir)
-        base_state = {key: value.detach().clone() for key, value in model.state_dict().items()}
-        cache = self._encode(examples) if name == "decoder" or part == "decoder" else None
-        scorer = self._scorer(cache, data)
-        method = self._method(name, part, model, cache)
-        trained = self._train(method, base_state, examples, data, scorer)
-        tuned = method.merged(trained.weights or {})
-        mixes = self._measure_mixes(scorer, base_state, tuned, data)
-        chosen = self._choose(mixes)
-        final = interpolate(base_state, tuned, chosen.score.mix)
-        if data.test:
-            self._measure_test(scorer, {mixes[0].score.mix: base_state, chosen.score.mix: final}, mixes, data)
-        folder, parity = self._export(final, scorer, data)
-        if isinstance(method, LoraMethod) and trained.weights:
-            method.save_adapter(
-                trained.weights, chosen.score.mix, self._base.reference, folder / ADAPTER_FOLDER
+        with self._processes.main_first():  # the others find its files
+            data = self._collect()
+            self._family = open_family(
+                self._base, self._spec, data, self.folder, self._reporter, num_workers=self._num_workers
             )
+            rows = self._rows(data)
+            plan = self._plan(rows)
+            method = self._family.method(plan, rows.examples, self._num_steps(rows.examples))
+            scorer = self._scorer(data)
+        trained = self._train(method, plan, rows.examples, data, scorer)
+        if not self._processes.is_main:
+            return None
+        tuned = method.merged(trained.weights or {})
+        mixes = self._measure_mixes(scorer, tuned, data)
+        chosen = self._choose(mixes)
+        final = self._mixed(tuned, chosen.score.mix)
+        contexts = self._prove_whole(scorer, final, mixes[0], chosen, data)
+        folder = self._export(final)
+        finished = self._family.finish(folder) if chosen.score.mix else None
+        if finished is not None:
+            self._prepare(finished, data)
+            chosen = self._measure(finished, {}, chosen.score.mix, chosen.context, data)
+        if data.test:
+            self._measure_test(scorer, finished, final, mixes[0], chosen, data)
+        parity = self._parity(folder, chosen.context, scorer, data)
+        self._family.save_adapter(method, trained.weights or {}, chosen.score.mix, folder)
         verdict = self._judge(mixes[0], chosen, parity, data)
         facts = {
-            "method": name,
-            "lora_part": part,
-            "reason": reason,
+            "method": plan.method,
+            "lora_part": plan.part,
+            "reason": plan.reason,
+            "contexts": contexts,
             "seconds": round(time.monotonic() - started, 1),
             "mix": chosen.score.mix,
             "mixes": [mix.score for mix in mixes],
             "best_step": trained.best_step,
             "curve": trained.curve,
             "parity": parity,
-            "num_train": len(examples),
-            "train_sha256": examples_digest(examples),
+            "num_train": len(rows.examples),
+            "train_sha256": examples_digest(rows.examples),
         }
         evaluations = {"base": mixes[0].evaluations, "adapted": chosen.evaluations}
         report = self._publish(folder, data, evaluations, verdict, facts)
@@ -166,152 +151,182 @@ class _Job:
             self._reporter.note(note)
         return data
 
-    def _examples(self, data: AdaptationData) -> list[Example]:
-        examples, rejected = make_examples(data.train, self._tokenizer)
-        for row in rejected[:20]:
+    def _rows(self, data: AdaptationData) -> Rows:
+        rows = self._family.rows(data.train)
+        for row in rows.rejected[:20]:
             self._reporter.note(f"not trained on: {row.id}: {row.reason}")
-        if len(rejected) > 20:
-            self._reporter.note(f"not trained on: {len(rejected) - 20} more")
-        if not examples:
+        if len(rows.rejected) > 20:
+            self._reporter.note(f"not trained on: {len(rows.rejected) - 20} more")
+        if not rows.examples:
             raise InputError(f"none of {len(data.train)} utterances can be trained on; see the reasons above")
-        data.notes.extend(
-            [f"train: {len(rejected)} of {len(data.train)} rows not trained on"] if rejected else []
-        )
-        return examples
+        if rows.rejected:
+            data.notes.append(f"train: {len(rows.rejected)} of {len(data.train)} rows not trained on")
+        data.notes.extend(rows.notes)
+        return rows
 
-    def _encode(self, examples: Sequence[Example]) -> EncoderCache:
-        engine = CTranslate2Whisper(serving_folder(self._base), num_workers=self._num_workers)
-        cache = EncoderCache(self.folder / "encoded", engine, num_workers=self._num_workers)
-        with self._reporter.stage("encoding train", len(examples)) as stage:
-            cache.fill([example.utterance for example in examples], stage.advance)
-        return cache
+    def _plan(self, rows: Rows) -> Plan:
+        plan = self._family.plan(_num_hours(rows.examples))
+        changes = f"; changes {plan.part}" if plan.part else ""
+        self._reporter.note(f"method {plan.method}: {plan.reason}{changes}")
+        return plan
 
-    def _scorer(self, cache: EncoderCache | None, data: AdaptationData) -> Scorer:
-        scorer = Scorer(self._base.transformers_dir, cache, num_workers=self._num_workers)
-        measured = [*data.dev, *data.test, *data.general]
-        with self._reporter.stage("encoding what is measured", len(measured)) as stage:
-            scorer.prepare(measured, stage.advance)
-            scorer.prepare(
-                data.sounds, lambda: None, whole=True
-            )  # no voice activity: cut, nothing would be left
+    def _num_steps(self, examples: Sequence[Example]) -> int:
+        options = self._spec.training
+        batches = epoch_batches(examples, batch_size=options.batch_size, seed=0, epoch=0)
+        return options.epochs * sum(1 for _ in batches)
+
+    def _scorer(self, data: AdaptationData) -> VariantScorer:
+        scorer = self._family.scorer()
+        if self._processes.is_main:
+            self._prepare(scorer, data)
         return scorer
 
-    def _method(self, name: str, part: str, model: Any, cache: EncoderCache | None) -> Method:
-        frame = Frame(prompt=tuple(self._tokenizer.prompt(None)), end_of_text=self._tokenizer.end_of_text)
-        if name == "full":
-            return FullMethod(model, frame)
-        encodings = CachedEncodings(cache, model.device) if cache else LiveEncodings(model)
-        if name == "decoder":
-            return DecoderMethod(model, encodings, frame)
-        options = self._spec.training
-        return LoraMethod(
-            model, encodings, frame, part=part, rank=options.lora_rank, alpha=options.lora_alpha
-        )
+    def _prepare(self, scorer: VariantScorer, data: AdaptationData) -> None:
+        measured = [*data.dev, *data.test, *data.general]
+        with self._reporter.stage("cutting what is measured", len(measured)) as stage:
+            scorer.prepare(measured, stage.advance)
+            # no voice activity: cut, nothing would be left
+            scorer.prepare(data.sounds, lambda: None, whole=True)
 
     def _train(
-        self, method: Method, base_state: Mapping[str, Tensor], examples: Sequence[Example],
-        data: AdaptationData, scorer: Scorer,
+        self, method: Method, plan: Plan, examples: Sequence[Example], data: AdaptationData,
+        scorer: VariantScorer,
     ) -> TrainingResult:  # fmt: skip
         options = self._spec.training
         if not options.learning_rate:
-            own_rate = default_learning_rate(method.model.config.d_model)
-            rates = {"lora": LORA_RATE, "decoder": DECODER_RATE_SHARE * own_rate}
-            options = replace(options, learning_rate=rates.get(method.name, own_rate))
-        loop = TrainingLoop(method, examples, options=options, seed=self._spec.seed)
+            rate = self._family.learning_rate(plan, _num_hours(examples))
+            options = replace(options, learning_rate=rate)
+        loop = TrainingLoop(
+            method, examples, options=options, seed=self._spec.seed, processes=self._processes
+        )
+        start = self._family.start_state
         with self._reporter.stage("training", loop.total_steps) as stage:
             hooks = Hooks(
-                score=lambda: self._dev_score(
-                    scorer, {**base_state, **method.merged(method.trainable())}, data
-                ),
+                score=lambda: self._dev_score(scorer, {**start, **method.merged(method.trainable())}, data),
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
-                on_point=lambda point: self._reporter.note(_point_line(point)),
+                on_point=lambda point: self._reporter.note(point.as_line()),
             )
-            return loop.run(CheckpointStore(self.folder / "checkpoints"), hooks)
+            store = CheckpointStore(self.folder / "checkpoints", on_damaged=self._reporter.note)
+            return loop.run(store, hooks)
 
     def _texts_score(
         self, texts: Sequence[str], utterances: Sequence[Utterance], data: AdaptationData
     ) -> Evaluation:
         return evaluate_texts(utterances, texts, normalizer=self._spec.normalizer, terms=data.terms)
 
-    def _dev_score(self, scorer: Scorer, state: Mapping[str, Tensor], data: AdaptationData) -> DevScore:
-        evaluation = self._texts_score(scorer.texts(state, data.dev, GREEDY), data.dev, data)
+    def _dev_score(
+        self, scorer: VariantScorer, state: Mapping[str, Tensor], data: AdaptationData
+    ) -> DevScore:
+        texts = scorer.texts(state, data.dev, GREEDY, self._family.context)
+        evaluation = self._texts_score(texts, data.dev, data)
         return DevScore(evaluation.wer, evaluation.term_f1)
 
+    def _mixed(self, tuned: Mapping[str, Tensor], mix: float) -> Mapping[str, Tensor]:
+        """Weights at ``mix``; at 0 the base itself, without what was taught about contexts."""
+        return interpolate(self._family.start_state, tuned, mix) if mix else self._family.base_state
+
     def _measure_mixes(
-        self,
-        scorer: Scorer,
-        base_state: Mapping[str, Tensor],
-        tuned: Mapping[str, Tensor],
-        data: AdaptationData,
+        self, scorer: VariantScorer, tuned: Mapping[str, Tensor], data: AdaptationData
     ) -> list[_Mix]:
-        """Every mix on dev and on general speech, as served; the first is the base."""
-        measured = []
-        candidates = (0.0, *(MIXES if tuned else ()))
-        sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
-        everything = [row for rows in sets.values() for row in rows]
-        with self._reporter.stage("mixing with the base", len(candidates)) as stage:
-            for mix in candidates:
-                state = interpolate(base_state, tuned, mix)
-                texts = iter(scorer.texts(state, everything, SERVED))
-                evaluations = {
-                    name: self._texts_score([next(texts) for _ in rows], rows, data)
-                    for name, rows in sets.items()
-                }
-                dev, general = evaluations["dev"], evaluations["general"]
-                score = MixScore(
-                    mix=mix,
-                    domain_error=dev.error,
-                    general_wer=general.wer or 0.0,
-                    sound_words=_num_words(evaluations["sounds"]),
-                )
-                measured.append(_Mix(score=score, evaluations=evaluations))
-                stage.advance()
+        """The base, then every mix: on dev, general speech and sounds, as served.
+
+        Where no mix at own lengths is better than the base, they are tried in whole windows, too.
+        """
+        family = self._family
+        candidates = MIXES if tuned else ()
+        contexts = dict.fromkeys((family.context, WHOLE))
+        with self._reporter.stage("mixing with the base", 1 + len(candidates) * len(contexts)) as stage:
+            measured = [self._measure(scorer, family.base_state, 0.0, family.base_context, data)]
+            stage.advance()
+            for context in contexts:
+                for mix in candidates:
+                    state = interpolate(family.start_state, tuned, mix)
+                    measured.append(self._measure(scorer, state, mix, context, data))
+                    stage.advance()
+                if self._best(measured) is not measured[0]:
+                    break
         return measured
 
-    def _measure_test(
-        self,
-        scorer: Scorer,
-        states: Mapping[float, Mapping[str, Tensor]],
-        mixes: Sequence[_Mix],
+    def _measure(
+        self, scorer: VariantScorer, state: Mapping[str, Tensor], mix: float, context: str,
         data: AdaptationData,
-    ) -> None:
-        """The locked test, for the base and the chosen mix alone, once nothing is left to choose."""
-        for mix in mixes:
-            if mix.score.mix in states:
-                texts = scorer.texts(states[mix.score.mix], data.test, SERVED)
-                mix.evaluations["test"] = self._texts_score(texts, data.test, data)
+    ) -> _Mix:  # fmt: skip
+        sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
+        everything = [row for rows in sets.values() for row in rows]
+        texts = iter(scorer.texts(state, everything, SERVED, context))
+        evaluations = {
+            name: self._texts_score([next(texts) for _ in rows], rows, data) for name, rows in sets.items()
+        }
+        score = MixScore(
+            mix=mix,
+            domain_error=evaluations["dev"].error,
+            general_wer=evaluations["general"].wer or 0.0,
+            sound_words=_num_words(evaluations["sounds"]),
+        )
+        return _Mix(score=score, context=context, evaluations=evaluations)
 
-    def _choose(self, mixes: Sequence[_Mix]) -> _Mix:
+    def _measure_test(
+        self, scorer: VariantScorer, finished: VariantScorer | None, final: Mapping[str, Tensor],
+        base: _Mix, chosen: _Mix, data: AdaptationData,
+    ) -> None:  # fmt: skip
+        """The locked test, for the base and the chosen mix alone, once nothing is left to choose."""
+        adapted = finished.texts if finished is not None else scorer.texts
+        texts = scorer.texts(self._family.base_state, data.test, SERVED, base.context)
+        base.evaluations["test"] = self._texts_score(texts, data.test, data)
+        texts = adapted({} if finished is not None else final, data.test, SERVED, chosen.context)
+        chosen.evaluations["test"] = self._texts_score(texts, data.test, data)
+
+    def _prove_whole(
+        self, scorer: VariantScorer, final: Mapping[str, Tensor], base: _Mix, chosen: _Mix,
+        data: AdaptationData,
+    ) -> list[str]:  # fmt: skip
+        """The contexts that the chosen weights are proved on; those of own lengths are tried in whole windows, too."""
+        if chosen.context == WHOLE:
+            return [WHOLE]
+        whole = self._measure(scorer, final, chosen.score.mix, WHOLE, data).score
+        budget = general_budget(base.score.general_wer, self._spec.gate)
+        proved = whole.general_wer <= budget and whole.domain_error <= base.score.domain_error
+        self._reporter.note(
+            f"in whole windows: dev error {whole.domain_error:.2%}, general WER {whole.general_wer:.2%}"
+            f"{'' if proved else '; not proved there'}"
+        )
+        return [chosen.context, *([WHOLE] if proved else [])]
+
+    def _best(self, mixes: Sequence[_Mix]) -> _Mix:
         budget = general_budget(mixes[0].score.general_wer, self._spec.gate)
-        by_mix = {mix.score.mix: mix for mix in mixes}
+        by_score = {id(mix.score): mix for mix in mixes}
 
         def prob_better(first: MixScore, second: MixScore) -> float:
-            return self._compare(by_mix[second.mix], by_mix[first.mix]).prob_better
+            return self._compare(by_score[id(second)], by_score[id(first)]).prob_better
 
         best = choose_mix([mix.score for mix in mixes], budget_wer=budget, prob_better=prob_better)
+        return by_score[id(best)]
+
+    def _choose(self, mixes: Sequence[_Mix]) -> _Mix:
+        best = self._best(mixes)
         for mix in mixes:
             self._reporter.note(
-                f"mix {mix.score.mix:g}: dev error {mix.score.domain_error:.2%}, general WER "
+                f"mix {mix.score.mix:g} in {mix.context}: dev error {mix.score.domain_error:.2%}, general WER "
                 f"{mix.score.general_wer:.2%}, {mix.score.sound_words} words on sounds"
-                f"{' <- chosen' if mix.score is best else ''}"
+                f"{' <- chosen' if mix is best else ''}"
             )
-        return next(mix for mix in mixes if mix.score is best)
+        return best
 
-    def _export(
-        self, state: Mapping[str, Tensor], scorer: Scorer, data: AdaptationData
-    ) -> tuple[Path, Parity]:
+    def _export(self, state: Mapping[str, Tensor]) -> Path:
         folder = self.folder / "version"
         shutil.rmtree(folder, ignore_errors=True)
-        save_whisper(state, self._base.transformers_dir, folder)
-        export_ctranslate2(folder, folder / CTRANSLATE2_FOLDER)
+        self._family.export(state, folder)
+        return folder
+
+    def _parity(self, folder: Path, context: str, scorer: VariantScorer, data: AdaptationData) -> Parity:
         probes = scorer.segments((*data.dev, *data.general))[:PARITY_PROBES]
-        exported = CTranslate2Whisper(folder / CTRANSLATE2_FOLDER, num_threads=self._num_workers)
-        parity = check_parity(TorchWhisper(folder), exported, probes, GREEDY)
+        reference, exported = self._family.engines(folder, context)
+        parity = check_parity(reference, exported, probes, GREEDY)
         exported.close()
         self._reporter.note(
             f"export: {parity.num_equal}/{parity.num_probes} probes equal, {parity.ratio:.1%} of characters"
         )
-        return folder, parity
+        return parity
 
     def _compare(self, base: _Mix, other: _Mix, part: str = "dev") -> PairedComparison:
         """Whether ``other`` is better than ``base`` on a part of the data."""
@@ -363,6 +378,10 @@ class _Job:
         )  # fmt: skip
 
 
+def _num_hours(examples: Sequence[Example]) -> float:
+    return sum(example.utterance.duration_s for example in examples) / 3600
+
+
 def _critical_counts(
     base: _Mix, chosen: _Mix, data: AdaptationData
 ) -> dict[str, tuple[TermCounts, TermCounts]]:
@@ -374,17 +393,6 @@ def _critical_counts(
 def _num_words(sounds: Evaluation) -> int:
     """Words in texts where nothing was said."""
     return sounds.words.insertions if sounds.words is not None else 0
-
-
-def _point_line(point: CurvePoint) -> str:
-    parts = [f"epoch {point.epoch:g}", f"step {point.step}"]
-    if point.step:
-        parts.append(f"loss {point.loss:.3f}")
-    if point.dev_wer is not None:
-        parts.append(f"dev WER {point.dev_wer:.2%}")
-    if point.dev_term_f1 is not None:
-        parts.append(f"term F1 {point.dev_term_f1:.3f}")
-    return ", ".join(parts)
 
 
 def _input_hashes(spec: AdaptationSpec) -> list[str]:

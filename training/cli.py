@@ -62,6 +62,8 @@ def adapt(
 
     with reporting() as reporter:
         report = run_job(spec, reporter, num_workers=workers)
+    if report is None:  # the launcher's main process reports
+        return
     if as_json:
         print_json(report.as_document())
     else:

@@ -13,6 +13,7 @@ from torch import Tensor
 from asr.data.manifest import Utterance, load_samples
 from asr.decoding.ctc_alignment import LogProbs
 from asr.models.base import DecodingOptions, Samples
+from asr.models.contexts import WHOLE
 from asr.models.ctc_torch import TorchCtc
 from training.segments import MeasuredSegments
 
@@ -27,18 +28,25 @@ class CtcScorer:
         self._engine = TorchCtc(base)
         self._segments = MeasuredSegments(num_workers=num_workers)
 
-    def prepare(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
-        """Cut every utterance into segments."""
-        self._segments.prepare(utterances, on_done)
+    def prepare(
+        self, utterances: Sequence[Utterance], on_done: Callable[[], None], *, whole: bool = False
+    ) -> None:
+        """Cut every utterance into segments, or keep it ``whole``."""
+        self._segments.prepare(utterances, on_done, whole=whole)
 
     def segments(self, utterances: Sequence[Utterance]) -> list[Samples]:
         """Every segment of utterances that were prepared."""
         return self._segments.of(utterances)
 
     def texts(
-        self, state: Mapping[str, Tensor], utterances: Sequence[Utterance], options: DecodingOptions
+        self,
+        state: Mapping[str, Tensor],
+        utterances: Sequence[Utterance],
+        options: DecodingOptions,
+        context: str = WHOLE,
     ) -> list[str]:
         """Text of every utterance under the weights ``state``; weights that it does not name stay as they were."""
+        del context  # a Wav2Vec2 knows one
         self._engine.load_weights(state)
         segments = self.segments(utterances)
         decoded = [

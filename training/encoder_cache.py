@@ -19,6 +19,7 @@ from asr.atomic import write_bytes_atomically
 from asr.data.manifest import Utterance, load_samples
 from asr.models.base import Samples
 from asr.models.whisper_ct2 import CTranslate2Whisper
+from training.contexts import TrainingContexts
 
 
 class EncoderCache:
@@ -30,15 +31,22 @@ class EncoderCache:
         self._num_workers = num_workers
         self._utterances: dict[Utterance, Path] = {}
 
-    def fill(self, utterances: Sequence[Utterance], on_done: Callable[[], None]) -> None:
+    def fill(
+        self,
+        utterances: Sequence[Utterance],
+        on_done: Callable[[], None],
+        contexts: TrainingContexts | None = None,
+    ) -> None:
         """Compute what is missing; ``on_done`` is called once an utterance. Interrupted, it goes on where it was.
+
+        In the contexts of ``contexts``, by default those that the encoder is served with.
 
         Files that a kill left half written are removed first, so nobody else may be writing into the folder.
         """
         for remnant in self._folder.glob(".*.part"):
             remnant.unlink()
         with ThreadPoolExecutor(self._num_workers) as workers:
-            for _ in workers.map(self._ensure, utterances):
+            for _ in workers.map(lambda utterance: self._ensure(utterance, contexts), utterances):
                 on_done()
 
     def load(self, utterance: Utterance) -> NDArray[np.float16]:
@@ -46,19 +54,24 @@ class EncoderCache:
         output: NDArray[np.float16] = np.load(self._utterances[utterance])
         return output
 
-    def encode(self, samples: Samples) -> NDArray[np.float32]:
-        """The outputs (1, E, D) of any samples, from disk if they were encoded before."""
-        output: NDArray[np.float32] = np.load(self._path(samples))[None].astype(np.float32)
+    def encode(self, samples: Samples, num_frames: int) -> NDArray[np.float32]:
+        """The outputs (1, E, D) of any samples in a context of ``num_frames`` = 2 E, from disk if they are there."""
+        output: NDArray[np.float32] = np.load(self._path(samples, num_frames))[None].astype(np.float32)
         return output
 
-    def _ensure(self, utterance: Utterance) -> None:
-        self._utterances[utterance] = self._path(load_samples(utterance))
+    def _ensure(self, utterance: Utterance, contexts: TrainingContexts | None) -> None:
+        samples = load_samples(utterance)
+        num_samples = len(samples)
+        frames = (
+            contexts.frames(utterance, num_samples) if contexts else self._engine.context_frames(num_samples)
+        )
+        self._utterances[utterance] = self._path(samples, frames)
 
-    def _path(self, samples: Samples) -> Path:
+    def _path(self, samples: Samples, num_frames: int) -> Path:
         key = hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()[:32]
-        path = self._folder / f"{key}.npy"
+        path = self._folder / f"{key}-{num_frames}.npy"
         if not path.is_file():
             sink = BytesIO()
-            np.save(sink, self._engine.encode(samples)[0].astype(np.float16), allow_pickle=False)
+            np.save(sink, self._engine.encode(samples, num_frames)[0].astype(np.float16), allow_pickle=False)
             write_bytes_atomically(path, sink.getvalue())
         return path

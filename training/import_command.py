@@ -20,6 +20,7 @@ def import_model(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Register a transformers folder as the next version of NAME, with a fresh export; no gate has seen it."""
+    from asr.models.contexts import WHOLE
     from asr.models.reference import is_valid_name
     from asr.registry import CARD, Registry, read_card, verify_card
     from training.publish import Run, publish
@@ -37,7 +38,7 @@ def import_model(
             "base": origin.get("base", str(directory)),
             "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "imported_card": {key: value for key, value in origin.items() if key != "files"} or None,
-            "contexts": ["30s"],
+            "contexts": origin.get("contexts", [WHOLE]),
         }
         version = publish(
             registry, name, folder, card, Run(name=f"import {name}", params={"from": str(directory)})

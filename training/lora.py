@@ -57,7 +57,7 @@ class LoraMethod:
 
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """See :class:`training.methods.Method`."""
-        return decoder_loss(self.model, self._encodings(examples, step), self._frame.batch(examples))
+        return decoder_loss(self.model, self._encodings(examples, step), self._frame)
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`training.methods.Method`."""

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from asr.data.manifest import load_samples
 from asr.features import log_mel
+from asr.models.contexts import WHOLE
+from asr.models.whisper_torch import encode_features
+from training.contexts import TrainingContexts
 from training.encoder_cache import EncoderCache
 from training.examples import IGNORED, Batch, Example, collate, num_labels
+
+_Float = TypeVar("_Float", bound=np.floating[Any])
 
 LEARNING_RATES = {384: 3.75e-5, 512: 2.5e-5, 768: 1.25e-5, 1024: 6.25e-6, 1280: 5e-6}
 """Peak rate of a full fine-tune by width, 40 times below pre-training (Whisper paper, table 17)."""
@@ -63,11 +69,19 @@ class Frame:
         return collate(examples, self.prompt, self.end_of_text)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Examples of one context with their encoder outputs (B, E, D)."""
+
+    examples: list[Example]
+    outputs: Tensor
+
+
 class Encodings(Protocol):
     """Where a method's encoder outputs come from."""
 
-    def __call__(self, examples: Sequence[Example], step: int) -> Tensor:
-        """Encoder outputs (B, E, D)."""
+    def __call__(self, examples: Sequence[Example], step: int) -> list[Encoded]:
+        """Encoder outputs of a batch, by context."""
         ...
 
 
@@ -78,30 +92,53 @@ class CachedEncodings:
         self._cache = cache
         self._device = device
 
-    def __call__(self, examples: Sequence[Example], step: int) -> Tensor:
+    def __call__(self, examples: Sequence[Example], step: int) -> list[Encoded]:
         """See :class:`Encodings`."""
         del step
-        outputs = np.stack([self._cache.load(example.utterance) for example in examples])
-        return torch.from_numpy(outputs).to(self._device, torch.float32)
+        outputs = [self._cache.load(example.utterance) for example in examples]
+        return [
+            Encoded(members, torch.from_numpy(np.stack(arrays)).to(self._device, torch.float32))
+            for members, arrays in _by_length(examples, outputs)
+        ]
 
 
 class LiveEncodings:
-    """Outputs of an encoder that learns: audio is transformed on every pass, in a whole 30 s window."""
+    """Outputs of an encoder that learns: audio is transformed on every pass."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, contexts: TrainingContexts | None = None) -> None:
+        """Hear utterances in ``contexts``, by default in whole windows."""
         self._model = model
+        self._contexts = contexts or TrainingContexts(context=WHOLE, seed=0)
 
-    def __call__(self, examples: Sequence[Example], step: int) -> Tensor:
+    def __call__(self, examples: Sequence[Example], step: int) -> list[Encoded]:
         """See :class:`Encodings`."""
         del step
-        bins = self._model.config.num_mel_bins
-        features = np.stack(
-            [log_mel(load_samples(example.utterance), num_mel_bins=bins) for example in examples]
-        )
-        output: Tensor = self._model.model.encoder(
-            torch.from_numpy(features).to(self._model.device)
-        ).last_hidden_state
-        return output
+        features = [self._features(example) for example in examples]
+        return [
+            Encoded(
+                members,
+                encode_features(self._model, torch.from_numpy(np.stack(arrays)).to(self._model.device)),
+            )
+            for members, arrays in _by_length(examples, features)
+        ]
+
+    def _features(self, example: Example) -> NDArray[np.float32]:
+        """Features (M, F) in the context of the example."""
+        samples = load_samples(example.utterance)
+        frames = self._contexts.frames(example.utterance, len(samples))
+        return log_mel(samples, num_mel_bins=self._model.config.num_mel_bins, num_frames=frames)
+
+
+def _by_length(
+    examples: Sequence[Example], arrays: Sequence[NDArray[_Float]]
+) -> list[tuple[list[Example], list[NDArray[_Float]]]]:
+    """Examples and arrays grouped by the arrays' shape, shortest first."""
+    groups: dict[tuple[int, ...], tuple[list[Example], list[NDArray[_Float]]]] = {}
+    for example, array in zip(examples, arrays, strict=True):
+        members, stacked = groups.setdefault(array.shape, ([], []))
+        members.append(example)
+        stacked.append(array)
+    return [groups[shape] for shape in sorted(groups)]
 
 
 class DecoderMethod:
@@ -123,7 +160,7 @@ class DecoderMethod:
 
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """See :class:`Method`."""
-        return decoder_loss(self.model, self._encodings(examples, step), self._frame.batch(examples))
+        return decoder_loss(self.model, self._encodings(examples, step), self._frame)
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`Method`."""
@@ -139,9 +176,9 @@ class FullMethod:
 
     name = "full"
 
-    def __init__(self, model: Any, frame: Frame) -> None:
+    def __init__(self, model: Any, frame: Frame, contexts: TrainingContexts | None = None) -> None:
         self.model = model
-        self._encodings = LiveEncodings(model)
+        self._encodings = LiveEncodings(model, contexts)
         self._frame = frame
         model.requires_grad_(True)
         model.model.encoder.embed_positions.requires_grad_(False)
@@ -153,7 +190,7 @@ class FullMethod:
 
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """See :class:`Method`."""
-        return decoder_loss(self.model, self._encodings(examples, step), self._frame.batch(examples))
+        return decoder_loss(self.model, self._encodings(examples, step), self._frame)
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`Method`."""
@@ -164,16 +201,26 @@ class FullMethod:
         return dict(weights)
 
 
-def decoder_loss(model: Any, encoded: Tensor, batch: Batch) -> Tensor:
-    """Mean cross entropy over the labelled positions; logits are computed only there."""
-    inputs = torch.from_numpy(batch.inputs).to(encoded.device)
-    labels = torch.from_numpy(batch.labels).to(encoded.device)
-    hidden = model.model.decoder(
-        input_ids=inputs, encoder_hidden_states=encoded, use_cache=False
+def decoder_loss(model: Any, encoded: Sequence[Encoded], frame: Frame) -> Tensor:
+    """Mean cross entropy over the labelled positions of all examples; logits are computed only there."""
+    losses, num_labelled = [], 0
+    for one in encoded:
+        batch = frame.batch(one.examples)
+        labels = torch.from_numpy(batch.labels).to(one.outputs.device)
+        logits = model.proj_out(decoded(model, one.outputs, batch)[labels != IGNORED])
+        kept = labels[labels != IGNORED]
+        losses.append(torch.nn.functional.cross_entropy(logits.float(), kept, reduction="sum"))
+        num_labelled += len(kept)
+    return torch.stack(losses).sum() / num_labelled
+
+
+def decoded(model: Any, outputs: Tensor, batch: Batch) -> Tensor:
+    """The decoder's last hidden states (B, U, D) over encoder outputs (B, E, D)."""
+    inputs = torch.from_numpy(batch.inputs).to(outputs.device)
+    hidden: Tensor = model.model.decoder(
+        input_ids=inputs, encoder_hidden_states=outputs, use_cache=False
     ).last_hidden_state
-    kept = labels != IGNORED
-    logits = model.proj_out(hidden[kept])
-    return torch.nn.functional.cross_entropy(logits.float(), labels[kept])
+    return hidden
 
 
 def learning(model: Any) -> dict[str, Tensor]:

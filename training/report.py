@@ -97,7 +97,7 @@ def build_card(
             "utterances": facts["num_train"],
         },
         "export": asdict(facts["parity"]),
-        "contexts": ["30s"],  # what lengths of audio the model was proved on: serving pads to a whole window
+        "contexts": facts["contexts"],  # of asr.models.contexts; at own lengths only if they are among them
         "data": {
             "sha256": {**data.hashes, "train_tokens": facts["train_sha256"]},
             "sizes": {

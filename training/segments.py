@@ -24,7 +24,6 @@ class MeasuredSegments:
         on_done: Callable[[], None],
         *,
         whole: bool = False,
-        on_segment: Callable[[Samples], object] = lambda _: None,
     ) -> None:
         """Cut every utterance.
 
@@ -32,14 +31,11 @@ class MeasuredSegments:
             utterances: what will be measured.
             on_done: called once an utterance.
             whole: keep every utterance as one segment, as if voice activity detection had let all of it pass.
-            on_segment: called with every segment, on the threads, such as to encode it.
         """
 
         def cut(utterance: Utterance) -> None:
             recording = load_samples(utterance)
             segments = [recording] if whole else [request.samples for request in segment_recording(recording)]
-            for samples in segments:
-                on_segment(samples)
             self._segments[utterance] = segments
 
         with ThreadPoolExecutor(self._num_workers) as workers:

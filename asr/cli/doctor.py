@@ -125,7 +125,9 @@ def _decode(reference: str) -> dict[str, Any]:
     except LexituneError as error:
         return _check("decode", False, str(error))
     done = time.perf_counter()
-    context = "padded to 30 s: this version is not proved on shorter context"
+    own = "heard at the utterance's own length, on which this version was proved"
+    padded = "padded to 30 s: this version is not proved on shorter context"
+    context = own if recognizer.resolved.own_length else padded
     detail = f"{reference} loaded in {loaded - started:.2f} s, 3 s of sound decoded in {done - loaded:.2f} s ({context})"
     return _check("decode", True, detail)
 

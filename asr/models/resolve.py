@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr.errors import ModelNotFoundError, UnavailableError
+from asr.errors import ChecksumError, ModelError, ModelNotFoundError, UnavailableError
 from asr.models.bundled import unpack_bundled
 from asr.models.checkpoint import check_folder, weights_sha256
+from asr.models.contexts import OWN, WHOLE
 from asr.models.export import cached_export
 from asr.models.reference import ModelReference, ReferenceKind, parse_reference
 from asr.storage import sha256_file
@@ -30,6 +31,7 @@ class ResolvedModel:
         transformers_dir: ordinary transformers folder.
         ctranslate2_dir: the same model converted; None until :func:`serving_folder` makes it.
         sha256: identifies the content.
+        contexts: of :mod:`asr.models.contexts`, those that the model was proved on.
     """
 
     reference: str
@@ -38,6 +40,12 @@ class ResolvedModel:
     transformers_dir: Path
     ctranslate2_dir: Path | None
     sha256: str
+    contexts: tuple[str, ...] = (WHOLE,)
+
+    @property
+    def own_length(self) -> bool:
+        """Whether a Whisper is to hear segments at their own length."""
+        return OWN in self.contexts
 
 
 def resolve_model(reference: str) -> ResolvedModel:
@@ -76,6 +84,7 @@ def serving_folder(model: ResolvedModel) -> Path:
 def _from_folder(folder: Path, *, version: str, reference: str = "", name: str = "") -> ResolvedModel:
     check_folder(folder)
     return ResolvedModel(
+        contexts=_proved_contexts(folder),
         reference=reference or str(folder),
         name=name or folder.name,
         version=version,
@@ -83,6 +92,16 @@ def _from_folder(folder: Path, *, version: str, reference: str = "", name: str =
         ctranslate2_dir=None,  # a folder's own export is not trusted: only those that we published with a card
         sha256=weights_sha256(folder),
     )
+
+
+def _proved_contexts(folder: Path) -> tuple[str, ...]:
+    """What the card of an exported version says; changed files were proved on nothing and get whole windows."""
+    from asr.registry import verify_card
+
+    try:
+        return tuple(verify_card(folder).get("contexts", (WHOLE,)))
+    except (ModelError, ChecksumError):
+        return (WHOLE,)
 
 
 def _from_hub(parsed: ModelReference) -> ResolvedModel:
@@ -105,7 +124,7 @@ def _from_hub(parsed: ModelReference) -> ResolvedModel:
 
 
 def _from_registry(parsed: ModelReference) -> ResolvedModel:
-    from asr.registry import CARD, Registry
+    from asr.registry import CARD, Registry, read_card
 
     version = Registry.open().resolve(parsed)
     exported = version.path / CTRANSLATE2_FOLDER
@@ -116,4 +135,5 @@ def _from_registry(parsed: ModelReference) -> ResolvedModel:
         transformers_dir=version.path,
         ctranslate2_dir=exported if exported.is_dir() else None,  # a Wav2Vec2 is served from its own folder
         sha256=version.sha256 or sha256_file(version.path / CARD),
+        contexts=tuple(read_card(version.path).get("contexts", (WHOLE,))),  # verified by resolve()
     )

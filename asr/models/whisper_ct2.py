@@ -1,7 +1,8 @@
 """Whisper on CTranslate2: int8 on a CPU, float16 on a GPU. The engine that serves.
 
 B segments, M mel bins, F feature frames, E encoder frames, U tokens. Segments are encoded one by one (on a CPU the
-encoder gains nothing from a batch) and decoded together.
+encoder gains nothing from a batch) and those of one context are decoded together. A model that was taught to is run
+at each segment's own length; any other gets whole windows of 30 s.
 """
 
 from __future__ import annotations
@@ -18,9 +19,17 @@ from numpy.typing import NDArray
 from asr.errors import ModelError, OptionError
 from asr.features import log_mel
 from asr.models.base import DecodingOptions, Samples
+from asr.models.contexts import own_frames
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.results import Hypothesis, Word
-from asr.units import ENCODER_FRAME_S, HOP_SAMPLES, WHISPER_WINDOW_S, WHISPER_WINDOW_SAMPLES, to_seconds
+from asr.units import (
+    ENCODER_FRAME_S,
+    HOP_SAMPLES,
+    WHISPER_WINDOW_FRAMES,
+    WHISPER_WINDOW_S,
+    WHISPER_WINDOW_SAMPLES,
+    to_seconds,
+)
 
 Encoded = NDArray[np.float32]  # (1, E, D)
 
@@ -41,6 +50,7 @@ class CTranslate2Whisper:
         compute_type: str = "",
         num_threads: int = 0,
         num_workers: int = 1,
+        own_length: bool = False,
     ) -> None:
         """Load ``folder``.
 
@@ -50,6 +60,7 @@ class CTranslate2Whisper:
             compute_type: CTranslate2's; "" is int8 on a CPU and float16 on a GPU.
             num_threads: per worker; 0 is one thread a worker.
             num_workers: decodings that may run at the same time.
+            own_length: whether segments are heard at their own length, which only a model that was proved on it can.
 
         Raises:
             ModelError: the folder cannot be loaded.
@@ -69,21 +80,32 @@ class CTranslate2Whisper:
         self._storage = ctranslate2.StorageView
         self._tokenizer = WhisperTokenizer(folder / "tokenizer.json")
         self._num_mel_bins = self._model.n_mels
+        self._own_length = own_length
         self.languages = self._tokenizer.languages
 
     def close(self) -> None:
         """Free the model's memory."""
         self._model.unload_model()
 
-    def encode(self, samples: Samples) -> Encoded:
-        """Samples (T,) to encoder output (1, E, D) in the context of a whole 30 s window, float32."""
+    def encode(self, samples: Samples, num_frames: int = 0) -> Encoded:
+        """Samples (T,) to encoder output (1, E, D), float32.
+
+        Args:
+            samples: one segment.
+            num_frames: of the context, F = 2 E; 0 takes the one that this model is served with.
+        """
         if len(samples) > WHISPER_WINDOW_SAMPLES:
             raise OptionError(
                 f"a segment lasts {to_seconds(len(samples)):.1f} s; a Whisper window holds {WHISPER_WINDOW_S} s: cut it"
             )
-        features = log_mel(samples, num_mel_bins=self._num_mel_bins)[None]
+        num_frames = num_frames or self.context_frames(len(samples))
+        features = log_mel(samples, num_mel_bins=self._num_mel_bins, num_frames=num_frames)[None]
         output = self._model.encode(self._storage.from_array(np.ascontiguousarray(features)), to_cpu=True)
         return np.asarray(output)
+
+    def context_frames(self, num_samples: int) -> int:
+        """Feature frames of the context in which a segment of ``num_samples`` is heard."""
+        return own_frames(num_samples) if self._own_length else WHISPER_WINDOW_FRAMES
 
     def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
         """See :class:`asr.models.base.SpeechModel`."""
@@ -100,10 +122,10 @@ class CTranslate2Whisper:
     ) -> list[list[Hypothesis]]:
         """Decode what :meth:`encode` gave for B segments of these durations; alternatives best first."""
         results: list[list[Hypothesis]] = [[] for _ in outputs]
-        groups: dict[str | None, list[int]] = {}
+        groups: dict[tuple[str | None, int], list[int]] = {}
         for index, output in enumerate(outputs):
-            groups.setdefault(self._language(output, options), []).append(index)
-        for language, members in groups.items():
+            groups.setdefault((self._language(output, options), output.shape[1]), []).append(index)
+        for (language, _), members in groups.items():
             stacked = np.concatenate([outputs[index] for index in members])
             durations = [durations_s[index] for index in members]
             for index, hypotheses in zip(

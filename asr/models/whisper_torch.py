@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,19 +16,30 @@ from asr.errors import OptionError
 from asr.features import log_mel
 from asr.models.base import DecodingOptions, Samples
 from asr.models.checkpoint import load_whisper
+from asr.models.contexts import own_frames
 from asr.models.whisper_ct2 import MAX_NEW_TOKENS, timed_words
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.results import Hypothesis, Word
-from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_S, WHISPER_WINDOW_SAMPLES, to_seconds
+from asr.units import (
+    ENCODER_FRAME_S,
+    WHISPER_WINDOW_FRAMES,
+    WHISPER_WINDOW_S,
+    WHISPER_WINDOW_SAMPLES,
+    to_seconds,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TorchWhisper:
     """A transformers Whisper folder, loaded in float32."""
 
-    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
-        """Load ``folder``."""
+    def __init__(self, folder: Path, *, device: str = "cpu", own_length: bool = False) -> None:
+        """Load ``folder``; with ``own_length``, segments are heard at their own length, not in whole windows."""
         self._model = load_whisper(folder).to(device)
         self._device = device
+        self._own_length = own_length
         self._tokenizer = WhisperTokenizer(folder / "tokenizer.json")
         self.languages = self._tokenizer.languages
 
@@ -42,6 +53,7 @@ class TorchWhisper:
 
     def _decode_one(self, samples: Samples, options: DecodingOptions) -> list[Hypothesis]:
         import torch
+        from transformers.modeling_outputs import BaseModelOutput
 
         if not len(samples):
             return [Hypothesis(text="", no_speech_prob=1.0)]
@@ -49,9 +61,12 @@ class TorchWhisper:
             raise OptionError(
                 f"a segment lasts {to_seconds(len(samples)):.1f} s; a Whisper window holds {WHISPER_WINDOW_S} s: cut it"
             )
-        features = log_mel(samples, num_mel_bins=self._model.config.num_mel_bins)[None]
+        num_frames = own_frames(len(samples)) if self._own_length else WHISPER_WINDOW_FRAMES
+        features = log_mel(samples, num_mel_bins=self._model.config.num_mel_bins, num_frames=num_frames)[None]
         with torch.inference_mode():
-            encoded = self._model.model.encoder(torch.from_numpy(features).to(self._device))
+            encoded = BaseModelOutput(
+                last_hidden_state=encode_features(self._model, torch.from_numpy(features).to(self._device))
+            )
             language = self._language(encoded, options)
             prompt = self._tokenizer.prompt(language)
             output = self._generate(encoded, prompt, options)
@@ -126,6 +141,23 @@ class TorchWhisper:
             return self._model(encoder_outputs=encoded, decoder_input_ids=inputs, output_attentions=True)
         finally:
             self._model.set_attn_implementation(implementation)
+
+
+def encode_features(model: Any, features: Tensor) -> Tensor:
+    """Encoder outputs (B, E, D) of log-mel features (B, M, F) with F = 2 E at most a whole window.
+
+    transformers' own forward refuses less than 3000 frames; this is the same with the first E positions.
+    """
+    from torch.nn.functional import gelu
+
+    encoder = model.model.encoder
+    hidden = gelu(encoder.conv2(gelu(encoder.conv1(features)))).transpose(1, 2)
+    hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+    for layer in encoder.layers:
+        output = layer(hidden, None)
+        hidden = output[0] if isinstance(output, tuple) else output
+    encoded: Tensor = encoder.layer_norm(hidden)
+    return encoded
 
 
 def attention_starts(attention: np.ndarray[Any, Any], prompt_length: int, num_tokens: int) -> list[float]:

@@ -11,12 +11,13 @@ import pytest
 
 from asr.audio.files import write_audio
 from asr.cli.console import ProgressReporter
-from asr.errors import UnavailableError
+from asr.errors import OptionError, UnavailableError
 from asr.registry import Registry
 from asr.storage import exclusive
-from training.adapt import adapt, choose_method
+from training.adapt import adapt
 from training.report import AdaptationReport
 from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
+from training.whisper_family import choose_method
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +111,25 @@ def test_the_card_says_how_it_was_made(report: AdaptationReport) -> None:
     assert report.card["base_sha256"]
 
 
-def test_auto_takes_the_decoder_unless_there_are_hours(tmp_path: Path) -> None:
-    (tmp_path / "t.txt").write_text("x\n")
-    spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=tmp_path / "t.txt")
-    assert choose_method(spec, 0.5)[0] == "decoder"
-    assert choose_method(spec, 5.0)[0] == "full"
+def test_auto_takes_the_decoder_unless_there_are_hours() -> None:
+    assert choose_method("auto", TrainingOptions(), 0.5).method == "decoder"
+    assert choose_method("auto", TrainingOptions(), 5.0).method == "full"
+    assert choose_method("lora", TrainingOptions(), 0.1).part == "decoder"
+    assert choose_method("lora", TrainingOptions(), 1.0).part == "both"
+    assert choose_method("lora", TrainingOptions(lora_part="decoder"), 1.0).part == "decoder"
+
+
+def test_a_method_of_the_other_family_is_refused(
+    small_whisper: Path, small_ctc: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t.txt").write_text("".join(f"Please send {number} boxes.\n" for number in range(40)))
+    for base, method, wanted in (
+        (small_whisper, "ctc", "decoder, lora"),
+        (small_ctc, "lora", "--method ctc"),
+    ):
+        spec = AdaptationSpec(base=str(base), name="x", text=tmp_path / "t.txt", method=method)
+        with pytest.raises(OptionError, match=wanted):
+            adapt(spec, ProgressReporter(None), num_workers=2)
 
 
 def test_two_processes_do_not_share_a_job(tmp_path: Path) -> None:

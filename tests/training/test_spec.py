@@ -29,7 +29,6 @@ def text(tmp_path: Path) -> Path:
         ({"seed": -1}, "--seed is -1"),
         ({"normalizer": "nope"}, "whisper-en-1"),
         ({"method": "sorcery"}, "choose auto, decoder, lora, full"),
-        ({"method": "ctc"}, "not in this release"),
         ({"base": "tiny"}, "bundled:NAME"),
         ({"dev": Path("nowhere.jsonl")}, "--dev nowhere.jsonl does not exist"),
     ],

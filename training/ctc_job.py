@@ -1,0 +1,114 @@
+"""A Wav2Vec2-CTC base in an adaptation job: ``training.family`` over :class:`training.ctc_family.CtcFamily`.
+
+A Wav2Vec2 hears every utterance at its own length by design: there is one context. With domain text, an n-gram language
+model is trained and kept if dev is better with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from asr.data.manifest import Utterance
+from asr.errors import OptionError
+from asr.models.contexts import WHOLE
+from asr.models.ctc_torch import TorchCtc
+from asr.models.resolve import ResolvedModel
+from training.ctc_family import CtcFamily
+from training.ctc_method import default_ctc_learning_rate
+from training.ctc_scoring import CtcScorer
+from training.data import AdaptationData
+from training.examples import Example
+from training.family import Plan, Rows
+from training.methods import Method
+from training.progress import Reporter
+from training.spec import AdaptationSpec
+
+MIN_TEXTS = 100  # sentences below which an n-gram of words says nothing that dev could judge
+
+
+class CtcJob:
+    """See :class:`training.family.Family`."""
+
+    name = "wav2vec2"
+    context = WHOLE
+    base_context = WHOLE
+
+    def __init__(
+        self, base: ResolvedModel, spec: AdaptationSpec, data: AdaptationData, folder: Path,
+        reporter: Reporter, *, num_workers: int,
+    ) -> None:  # fmt: skip
+        """Load ``base``, with new outputs for characters that enough transcripts need.
+
+        Raises:
+            OptionError: the method is one for Whisper.
+        """
+        if spec.method not in ("auto", "ctc"):
+            raise OptionError(
+                f"--method {spec.method} is for a Whisper, and {spec.base} is a Wav2Vec2; give --method ctc or auto",
+                field="method",
+            )
+        self._spec, self._data, self._reporter, self._num_workers = spec, data, reporter, num_workers
+        transcripts = [row.text for row in data.train if row.text]
+        self._family = CtcFamily(base.transformers_dir, transcripts, work=folder, seed=spec.seed)
+        self.base_state: Mapping[str, Tensor] = self._family.base_state()
+        self.start_state: Mapping[str, Tensor] = self.base_state
+
+    def rows(self, utterances: Sequence[Utterance]) -> Rows:
+        """See :class:`training.family.Family`."""
+        made = self._family.examples(utterances)
+        return Rows(examples=made.examples, rejected=made.rejected, notes=made.notes)
+
+    def plan(self, num_recorded_hours: float) -> Plan:
+        """See :class:`training.family.Family`."""
+        del num_recorded_hours
+        asked = self._spec.method == "ctc"
+        return Plan(method="ctc", reason="as asked" if asked else "the base is a Wav2Vec2 with CTC")
+
+    def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
+        """See :class:`training.family.Family`."""
+        del plan, examples
+        return self._family.method(num_steps)
+
+    def learning_rate(self, plan: Plan, num_recorded_hours: float) -> float:
+        """See :class:`training.family.Family`."""
+        del plan
+        return default_ctc_learning_rate(num_recorded_hours)
+
+    def scorer(self) -> CtcScorer:
+        """See :class:`training.family.Family`."""
+        return self._family.scorer(num_workers=self._num_workers)
+
+    def export(self, state: Mapping[str, Tensor], folder: Path) -> None:
+        """See :class:`training.family.Family`."""
+        self._family.export(state, folder)
+
+    def finish(self, folder: Path) -> CtcScorer | None:
+        """Add the domain's language model to the version; its scorer, if that was kept."""
+        dev = [row for row in self._data.dev if row.text]
+        held_out = {(row.text or "").casefold() for row in (*dev, *self._data.test)}
+        texts = [row.text for row in self._data.train if row.text and row.text.casefold() not in held_out]
+        if len(texts) < MIN_TEXTS or not dev:
+            self._reporter.note(
+                f"no language model: {len(texts)} texts and {len(dev)} transcribed dev rows; it needs "
+                f"{MIN_TEXTS} texts and a dev with transcripts"
+            )
+            return None
+        made = self._family.add_language_model(folder, texts, dev, normalizer=self._spec.normalizer)
+        tuning = made.tuning
+        self._reporter.note(
+            f"language model of {made.facts.num_sentences} sentences: dev WER {tuning.wer_without:.2%} without, "
+            f"{tuning.wer_with:.2%} with; {'kept' if made.kept else 'not kept'}"
+        )
+        return CtcScorer(folder, num_workers=self._num_workers) if made.kept else None
+
+    def engines(self, folder: Path, context: str) -> tuple[TorchCtc, TorchCtc]:
+        """See :class:`training.family.Family`."""
+        del context
+        return self._family.engines(folder)
+
+    def save_adapter(self, method: Method, weights: Mapping[str, Tensor], mix: float, folder: Path) -> None:
+        """See :class:`training.family.Family`; the whole model learns, so there is nothing beside it."""
+        del method, weights, mix, folder

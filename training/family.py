@@ -1,0 +1,124 @@
+"""What a job asks of a model family, Whisper or Wav2Vec2-CTC, so that its steps do not know which it adapts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from asr.data.manifest import Utterance
+from asr.models.base import DecodingOptions, Samples, SpeechModel
+from training.examples import Example, Rejected
+from training.methods import Method
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rows:
+    """What of the training data can be trained on, what cannot, and what a reader must know."""
+
+    examples: Sequence[Example]
+    rejected: Sequence[Rejected]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What is trained, and why.
+
+    Attributes:
+        method: "decoder", "lora", "full" or "ctc".
+        reason: for a person.
+        part: of LoRA: "decoder" or "both".
+    """
+
+    method: str
+    reason: str
+    part: str = ""
+
+
+class VariantScorer(Protocol):
+    """Turns weights into texts for the utterances that it was prepared for."""
+
+    def prepare(
+        self, utterances: Sequence[Utterance], on_done: Callable[[], None], *, whole: bool = False
+    ) -> None:
+        """Cut every utterance into segments, or keep it ``whole``."""
+        ...
+
+    def segments(self, utterances: Sequence[Utterance]) -> list[Samples]:
+        """Every segment of utterances that were prepared."""
+        ...
+
+    def texts(
+        self,
+        state: Mapping[str, Tensor],
+        utterances: Sequence[Utterance],
+        options: DecodingOptions,
+        context: str = ...,
+    ) -> list[str]:
+        """Text of every utterance under the weights ``state``, heard in ``context``."""
+        ...
+
+
+class Family(Protocol):
+    """One family's side of a job.
+
+    Attributes:
+        name: as in the checkpoint's configuration.
+        base_state: weights of the base.
+        start_state: weights that training starts from.
+        context: of :mod:`asr.models.contexts`, in which the result is to be heard.
+    """
+
+    name: str
+    base_state: Mapping[str, Tensor]
+    start_state: Mapping[str, Tensor]
+    context: str
+
+    @property
+    def base_context(self) -> str:
+        """The context in which the base is heard."""
+        ...
+
+    def rows(self, utterances: Sequence[Utterance]) -> Rows:
+        """Training rows as examples."""
+        ...
+
+    def plan(self, num_recorded_hours: float) -> Plan:
+        """What to train, as asked or by what is given."""
+        ...
+
+    def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
+        """The model ready to learn from ``examples`` for ``num_steps`` steps at most."""
+        ...
+
+    def learning_rate(self, plan: Plan, num_recorded_hours: float) -> float:
+        """The peak rate where the user names none."""
+        ...
+
+    def scorer(self) -> VariantScorer:
+        """Scores weights of this family as served; to be called after :meth:`method`."""
+        ...
+
+    def export(self, state: Mapping[str, Tensor], folder: Path) -> None:
+        """Write a version with the weights ``state`` to the new folder."""
+        ...
+
+    def finish(self, folder: Path) -> VariantScorer | None:
+        """Add to an exported version what the weights do not hold, such as a language model.
+
+        Returns:
+            The scorer of the version as it is served then, whatever state it is given; None if nothing changed.
+        """
+        ...
+
+    def engines(self, folder: Path, context: str) -> tuple[SpeechModel, SpeechModel]:
+        """A version as the float32 reference and as served."""
+        ...
+
+    def save_adapter(self, method: Method, weights: Mapping[str, Tensor], mix: float, folder: Path) -> None:
+        """Keep what a method learned as a small artefact beside the version, where it learns one."""
+        ...

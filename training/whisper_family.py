@@ -1,0 +1,184 @@
+"""What an adaptation job needs of a Whisper base: contexts, examples, method, scorer and export.
+
+With own lengths, training starts from the base after it was taught them (``training.own_length``). The order of steps,
+the mixes, the gate and publishing are the job's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from asr.data.manifest import Utterance
+from asr.errors import OptionError
+from asr.models.checkpoint import load_whisper, save_whisper
+from asr.models.contexts import OWN, WHOLE
+from asr.models.export import export_ctranslate2
+from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, serving_folder
+from asr.models.whisper_ct2 import CTranslate2Whisper
+from asr.models.whisper_tokens import WhisperTokenizer
+from asr.models.whisper_torch import TorchWhisper
+from training.contexts import TrainingContexts
+from training.encoder_cache import EncoderCache
+from training.examples import Example, make_examples
+from training.family import Plan, Rows
+from training.lora import ADAPTER_FOLDER, LoraMethod
+from training.methods import (
+    CachedEncodings,
+    DecoderMethod,
+    Frame,
+    FullMethod,
+    LiveEncodings,
+    Method,
+    default_learning_rate,
+)
+from training.own_length import taught_own_length
+from training.progress import Reporter
+from training.scoring import Scorer
+from training.spec import AdaptationSpec, TrainingOptions
+
+DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate; docs/experiments.md
+LORA_RATE = 3e-4  # within 2e-4 to 5e-4, what adapters of rank 16 to 32 want
+FULL_HOURS = 3.0  # recordings from which on a full fine-tune is worth it
+LORA_ENCODER_HOURS = 0.4  # recordings from which on LoRA changes the encoder, too
+
+
+class WhisperFamily:
+    """The Whisper side of a job.
+
+    Attributes:
+        base_state: weights of the base.
+        start_state: weights that training starts from: the base's, or those taught to hear own lengths.
+        context: in which the result is to be heard.
+    """
+
+    name = "whisper"
+
+    def __init__(
+        self, base: ResolvedModel, spec: AdaptationSpec, folder: Path, reporter: Reporter, *, num_workers: int
+    ) -> None:
+        """Load ``base``; teach it own lengths where the spec wants them and it was not taught before.
+
+        Raises:
+            OptionError: the method is not one for a Whisper.
+        """
+        if spec.method == "ctc":
+            raise OptionError(
+                f"--method ctc is for a Wav2Vec2, and {spec.base} is a Whisper; give decoder, lora, full or auto",
+                field="method",
+            )
+        self._base, self._spec, self._folder = base, spec, folder
+        self._reporter, self._num_workers = reporter, num_workers
+        self._tokenizer = WhisperTokenizer(base.transformers_dir / "tokenizer.json")
+        self._cache: EncoderCache | None = None
+        self.base_state: Mapping[str, Tensor] = _state_of(base.transformers_dir)
+        self._start_dir, self._start_engine_dir = base.transformers_dir, serving_folder(base)
+        self.context = OWN if spec.training.own_length else WHOLE
+        if self.context == OWN and not base.own_length:
+            taught = taught_own_length(base, reporter, num_workers=num_workers)
+            self._start_dir, self._start_engine_dir = taught, taught / CTRANSLATE2_FOLDER
+        self.model = load_whisper(self._start_dir)
+        self.start_state: Mapping[str, Tensor] = _copied(self.model)
+        self._contexts = TrainingContexts(context=self.context, seed=spec.seed)
+
+    @property
+    def base_context(self) -> str:
+        """The context in which the base is served."""
+        return OWN if self._base.own_length else WHOLE
+
+    def rows(self, utterances: Sequence[Utterance]) -> Rows:
+        """See :class:`training.family.Family`."""
+        examples, rejected = make_examples(utterances, self._tokenizer)
+        return Rows(examples=examples, rejected=rejected)
+
+    def plan(self, num_recorded_hours: float) -> Plan:
+        """See :class:`training.family.Family`."""
+        return choose_method(self._spec.method, self._spec.training, num_recorded_hours)
+
+    def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
+        """See :class:`training.family.Family`."""
+        del num_steps
+        frame = Frame(prompt=tuple(self._tokenizer.prompt(None)), end_of_text=self._tokenizer.end_of_text)
+        if plan.method == "full":
+            return FullMethod(self.model, frame, self._contexts)
+        if plan.method == "decoder" or plan.part == "decoder":
+            self._cache = self._filled_cache(examples)
+            encodings: CachedEncodings | LiveEncodings = CachedEncodings(self._cache, self.model.device)
+        else:
+            encodings = LiveEncodings(self.model, self._contexts)
+        if plan.method == "decoder":
+            return DecoderMethod(self.model, encodings, frame)
+        options = self._spec.training
+        return LoraMethod(
+            self.model, encodings, frame, part=plan.part, rank=options.lora_rank, alpha=options.lora_alpha
+        )
+
+    def learning_rate(self, plan: Plan, num_recorded_hours: float) -> float:
+        """See :class:`training.family.Family`."""
+        del num_recorded_hours
+        own_rate = default_learning_rate(self.model.config.d_model)
+        return {"lora": LORA_RATE, "decoder": DECODER_RATE_SHARE * own_rate}.get(plan.method, own_rate)
+
+    def scorer(self) -> Scorer:
+        """See :class:`training.family.Family`."""
+        frozen = self.start_state if self._cache is not None else None
+        return Scorer(self._base.transformers_dir, self._cache, frozen, num_workers=self._num_workers)
+
+    def export(self, state: Mapping[str, Tensor], folder: Path) -> None:
+        """See :class:`training.family.Family`."""
+        save_whisper(state, self._base.transformers_dir, folder)
+        export_ctranslate2(folder, folder / CTRANSLATE2_FOLDER)
+
+    def finish(self, folder: Path) -> None:
+        """See :class:`training.family.Family`; nothing is to be added."""
+        del folder
+
+    def engines(self, folder: Path, context: str) -> tuple[TorchWhisper, CTranslate2Whisper]:
+        """See :class:`training.family.Family`."""
+        own = context == OWN
+        served = CTranslate2Whisper(
+            folder / CTRANSLATE2_FOLDER, num_threads=self._num_workers, own_length=own
+        )
+        return TorchWhisper(folder, own_length=own), served
+
+    def save_adapter(self, method: Method, weights: Mapping[str, Tensor], mix: float, folder: Path) -> None:
+        """See :class:`training.family.Family`."""
+        if isinstance(method, LoraMethod) and weights:
+            method.save_adapter(weights, mix, self._base.reference, folder / ADAPTER_FOLDER)
+
+    def _filled_cache(self, examples: Sequence[Example]) -> EncoderCache:
+        engine = CTranslate2Whisper(self._start_engine_dir, num_workers=self._num_workers)
+        cache = EncoderCache(self._folder / "encoded", engine, num_workers=self._num_workers)
+        with self._reporter.stage("encoding train", len(examples)) as stage:
+            cache.fill([example.utterance for example in examples], stage.advance, self._contexts)
+        return cache
+
+
+def choose_method(asked: str, options: TrainingOptions, num_recorded_hours: float) -> Plan:
+    """What is trained of a Whisper, for ``auto`` by the hours recorded, and the reason."""
+    method, reason = asked, "as asked"
+    if asked == "auto" and num_recorded_hours >= FULL_HOURS:
+        method, reason = (
+            "full",
+            f"{num_recorded_hours:.1f} h of recordings are enough to train the encoder too",
+        )
+    elif asked == "auto":
+        method = "decoder"
+        reason = "a glossary, text or less than 3 h of recordings teach words, which live in the decoder"
+    if method != "lora":
+        return Plan(method=method, reason=reason)
+    part = options.lora_part
+    if part == "auto":
+        part = "both" if num_recorded_hours >= LORA_ENCODER_HOURS else "decoder"
+    return Plan(method=method, reason=reason, part=part)
+
+
+def _state_of(folder: Path) -> dict[str, Tensor]:
+    return _copied(load_whisper(folder))
+
+
+def _copied(model: Any) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

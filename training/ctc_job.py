@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from asr.data.manifest import Utterance
@@ -55,6 +56,10 @@ class CtcJob:
         self._family = CtcFamily(base.transformers_dir, transcripts, work=folder, seed=spec.seed)
         self.base_state: Mapping[str, Tensor] = self._family.base_state()
         self.start_state: Mapping[str, Tensor] = self.base_state
+
+    def move(self, device: torch.device) -> None:
+        """See :class:`training.family.Family`."""
+        self._family.model.to(device)
 
     def rows(self, utterances: Sequence[Utterance]) -> Rows:
         """See :class:`training.family.Family`."""

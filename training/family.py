@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from asr.data.manifest import Utterance
@@ -81,6 +82,10 @@ class Family(Protocol):
     @property
     def base_context(self) -> str:
         """The context in which the base is heard."""
+        ...
+
+    def move(self, device: torch.device) -> None:
+        """Train on this device; before :meth:`method`. Kept weights, scoring and export stay on the CPU."""
         ...
 
     def rows(self, utterances: Sequence[Utterance]) -> Rows:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from asr.data.manifest import Utterance
@@ -88,6 +89,10 @@ class WhisperFamily:
     def base_context(self) -> str:
         """The context in which the base is served."""
         return OWN if self._base.own_length else WHOLE
+
+    def move(self, device: torch.device) -> None:
+        """See :class:`training.family.Family`."""
+        self.model.to(device)
 
     def rows(self, utterances: Sequence[Utterance]) -> Rows:
         """See :class:`training.family.Family`."""

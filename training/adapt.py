@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,12 @@ import torch
 from torch import Tensor
 
 from asr import __version__
-from asr.data.manifest import Utterance
 from asr.errors import InputError
-from asr.evaluation.breakdown import by_term
-from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
-from asr.evaluation.significance import PairedComparison
-from asr.evaluation.terms import TermCounts
+from asr.evaluation.evaluate import Evaluation
 from asr.models.contexts import WHOLE
-from asr.models.export import Parity, check_parity
+from asr.models.export import check_parity, latency_ratio
 from asr.models.resolve import ResolvedModel, resolve_model
+from asr.recognizer import Recognizer
 from asr.registry import Registry
 from asr.storage import exclusive, home_dir
 from training.checkpoint import CheckpointStore
@@ -37,27 +34,18 @@ from training.examples import Example, epoch_batches, examples_digest
 from training.exhaustion import explained
 from training.families import open_family
 from training.family import Plan, Rows, VariantScorer
-from training.gate import GateFigures, GateVerdict, general_budget, judge
-from training.interpolate import MixScore, choose_mix, interpolate
-from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult
+from training.gate import GateVerdict, judge
+from training.loop import Hooks, TrainingLoop, TrainingResult
+from training.measuring import Measurer, Probed, Variant
 from training.methods import Method
 from training.page import render_page
 from training.progress import Reporter, SilentReporter
 from training.publish import publish, run_file
 from training.report import PAGE, AdaptationReport, build_card, build_run
 from training.scoring import GREEDY, SERVED
-from training.spec import MIXES, AdaptationSpec
+from training.spec import AdaptationSpec
 
 PARITY_PROBES = 6
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Mix:
-    """A mix with the base, the context in which it was heard, and what it scores there."""
-
-    score: MixScore
-    context: str
-    evaluations: dict[str, Evaluation]
 
 
 def adapt(spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2) -> AdaptationReport | None:
@@ -104,44 +92,86 @@ class _Job:
             self._family = open_family(
                 self._base, self._spec, data, self.folder, self._reporter, num_workers=self._num_workers
             )
+            self._family.move(self._processes.device)
+            if not self._spec.has_domain:
+                return self._teach_only(data, started) if self._processes.is_main else None
             rows = self._rows(data)
             plan = self._plan(rows)
             method = self._family.method(plan, rows.examples, self._num_steps(rows.examples))
             scorer = self._scorer(data)
-        trained = self._train(method, plan, rows.examples, data, scorer)
+        measurer = Measurer(self._family, scorer, self._spec, data, self._reporter)
+        trained = self._train(method, plan, rows.examples, measurer)
         if not self._processes.is_main:
             return None
         tuned = method.merged(trained.weights or {})
-        mixes = self._measure_mixes(scorer, tuned, data)
-        chosen = self._choose(mixes)
-        final = self._mixed(tuned, chosen.score.mix)
-        contexts = self._prove_whole(scorer, final, mixes[0], chosen, data)
+        mixes = measurer.measure_mixes(tuned)
+        chosen = measurer.choose(mixes)
+        final = measurer.mixed(tuned, chosen.score.mix)
+        contexts = measurer.prove_whole(mixes[0], chosen, final)
         folder = self._export(final)
         finished = self._family.finish(folder) if chosen.score.mix else None
         if finished is not None:
             self._prepare(finished, data)
-            chosen = self._measure(finished, {}, chosen.score.mix, chosen.context, data)
+            chosen = measurer.measure(final, chosen.score.mix, chosen.context, finished)
         if data.test:
-            self._measure_test(scorer, finished, final, mixes[0], chosen, data)
-        parity = self._parity(folder, chosen.context, scorer, data)
+            measurer.measure_test(mixes[0], chosen, final, finished)
+        probed = self._probe(folder, chosen.context, scorer, data)
         self._family.save_adapter(method, trained.weights or {}, chosen.score.mix, folder)
-        verdict = self._judge(mixes[0], chosen, parity, data)
+        verdict = measurer.judge(mixes[0], chosen, probed)
         facts = {
             "method": plan.method,
             "lora_part": plan.part,
             "reason": plan.reason,
             "contexts": contexts,
-            "seconds": round(time.monotonic() - started, 1),
-            "mix": chosen.score.mix,
-            "mixes": [mix.score for mix in mixes],
+            "mixes": [mix.score for mix in mixes if mix is mixes[0] or mix.context == chosen.context],
             "best_step": trained.best_step,
             "curve": trained.curve,
-            "parity": parity,
             "num_train": len(rows.examples),
             "train_sha256": examples_digest(rows.examples),
         }
-        evaluations = {"base": mixes[0].evaluations, "adapted": chosen.evaluations}
-        report = self._publish(folder, data, evaluations, verdict, facts)
+        return self._finish(folder, mixes[0], chosen, probed, verdict, data, facts, started)
+
+    def _teach_only(self, data: AdaptationData, started: float) -> AdaptationReport:
+        """A version that hears own lengths and is otherwise the base."""
+        family = self._family
+        if family.context == WHOLE:
+            raise InputError(f"{self._spec.base} hears own lengths as it is; give --text, --terms or --train")
+        scorer = self._scorer(data)
+        measurer = Measurer(family, scorer, self._spec, data, self._reporter)
+        base = measurer.measure_base()
+        own, whole = (
+            measurer.measure(family.start_state, 1.0, context) for context in (family.context, WHOLE)
+        )
+        folder = self._export(family.start_state)
+        probed = self._probe(folder, family.context, scorer, data)
+        figures = replace(measurer.figures(base, own, probed), whole_general_wer=whole.score.general_wer)
+        verdict = judge(figures, self._spec.gate)
+        facts = {
+            "method": "own-length",
+            "lora_part": "",
+            "reason": "no domain was given",
+            "contexts": [family.context, WHOLE] if verdict.passed else [WHOLE],
+            "mixes": [base.score, own.score],
+            "best_step": 0,
+            "curve": (),
+            "num_train": 0,
+            "train_sha256": examples_digest([]),
+        }
+        return self._finish(folder, base, own, probed, verdict, data, facts, started)
+
+    def _finish(
+        self, folder: Path, base: Variant, chosen: Variant, probed: Probed, verdict: GateVerdict,
+        data: AdaptationData, facts: Mapping[str, Any], started: float,
+    ) -> AdaptationReport:  # fmt: skip
+        """Publish, and leave nothing of the job behind."""
+        both = {
+            "seconds": round(time.monotonic() - started, 1),
+            "mix": chosen.score.mix,
+            "parity": probed.parity,
+            "latency_ratio": round(probed.latency_ratio, 3),
+        }
+        evaluations = {"base": base.evaluations, "adapted": chosen.evaluations}
+        report = self._publish(folder, data, evaluations, verdict, {**facts, **both})
         shutil.rmtree(self.folder, ignore_errors=True)
         return report
 
@@ -189,9 +219,8 @@ class _Job:
             scorer.prepare(data.sounds, lambda: None, whole=True)
 
     def _train(
-        self, method: Method, plan: Plan, examples: Sequence[Example], data: AdaptationData,
-        scorer: VariantScorer,
-    ) -> TrainingResult:  # fmt: skip
+        self, method: Method, plan: Plan, examples: Sequence[Example], measurer: Measurer
+    ) -> TrainingResult:
         options = self._spec.training
         if not options.learning_rate:
             rate = self._family.learning_rate(plan, _num_hours(examples))
@@ -202,115 +231,12 @@ class _Job:
         start = self._family.start_state
         with self._reporter.stage("training", loop.total_steps) as stage:
             hooks = Hooks(
-                score=lambda: self._dev_score(scorer, {**start, **method.merged(method.trainable())}, data),
+                score=lambda: measurer.dev_score({**start, **method.merged(method.trainable())}),
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
                 on_point=lambda point: self._reporter.note(point.as_line()),
             )
             store = CheckpointStore(self.folder / "checkpoints", on_damaged=self._reporter.note)
             return loop.run(store, hooks)
-
-    def _texts_score(
-        self, texts: Sequence[str], utterances: Sequence[Utterance], data: AdaptationData
-    ) -> Evaluation:
-        return evaluate_texts(utterances, texts, normalizer=self._spec.normalizer, terms=data.terms)
-
-    def _dev_score(
-        self, scorer: VariantScorer, state: Mapping[str, Tensor], data: AdaptationData
-    ) -> DevScore:
-        texts = scorer.texts(state, data.dev, GREEDY, self._family.context)
-        evaluation = self._texts_score(texts, data.dev, data)
-        return DevScore(evaluation.wer, evaluation.term_f1)
-
-    def _mixed(self, tuned: Mapping[str, Tensor], mix: float) -> Mapping[str, Tensor]:
-        """Weights at ``mix``; at 0 the base itself, without what was taught about contexts."""
-        return interpolate(self._family.start_state, tuned, mix) if mix else self._family.base_state
-
-    def _measure_mixes(
-        self, scorer: VariantScorer, tuned: Mapping[str, Tensor], data: AdaptationData
-    ) -> list[_Mix]:
-        """The base, then every mix: on dev, general speech and sounds, as served.
-
-        Where no mix at own lengths is better than the base, they are tried in whole windows, too.
-        """
-        family = self._family
-        candidates = MIXES if tuned else ()
-        contexts = dict.fromkeys((family.context, WHOLE))
-        with self._reporter.stage("mixing with the base", 1 + len(candidates) * len(contexts)) as stage:
-            measured = [self._measure(scorer, family.base_state, 0.0, family.base_context, data)]
-            stage.advance()
-            for context in contexts:
-                for mix in candidates:
-                    state = interpolate(family.start_state, tuned, mix)
-                    measured.append(self._measure(scorer, state, mix, context, data))
-                    stage.advance()
-                if self._best(measured) is not measured[0]:
-                    break
-        return measured
-
-    def _measure(
-        self, scorer: VariantScorer, state: Mapping[str, Tensor], mix: float, context: str,
-        data: AdaptationData,
-    ) -> _Mix:  # fmt: skip
-        sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
-        everything = [row for rows in sets.values() for row in rows]
-        texts = iter(scorer.texts(state, everything, SERVED, context))
-        evaluations = {
-            name: self._texts_score([next(texts) for _ in rows], rows, data) for name, rows in sets.items()
-        }
-        score = MixScore(
-            mix=mix,
-            domain_error=evaluations["dev"].error,
-            general_wer=evaluations["general"].wer or 0.0,
-            sound_words=_num_words(evaluations["sounds"]),
-        )
-        return _Mix(score=score, context=context, evaluations=evaluations)
-
-    def _measure_test(
-        self, scorer: VariantScorer, finished: VariantScorer | None, final: Mapping[str, Tensor],
-        base: _Mix, chosen: _Mix, data: AdaptationData,
-    ) -> None:  # fmt: skip
-        """The locked test, for the base and the chosen mix alone, once nothing is left to choose."""
-        adapted = finished.texts if finished is not None else scorer.texts
-        texts = scorer.texts(self._family.base_state, data.test, SERVED, base.context)
-        base.evaluations["test"] = self._texts_score(texts, data.test, data)
-        texts = adapted({} if finished is not None else final, data.test, SERVED, chosen.context)
-        chosen.evaluations["test"] = self._texts_score(texts, data.test, data)
-
-    def _prove_whole(
-        self, scorer: VariantScorer, final: Mapping[str, Tensor], base: _Mix, chosen: _Mix,
-        data: AdaptationData,
-    ) -> list[str]:  # fmt: skip
-        """The contexts that the chosen weights are proved on; those of own lengths are tried in whole windows, too."""
-        if chosen.context == WHOLE:
-            return [WHOLE]
-        whole = self._measure(scorer, final, chosen.score.mix, WHOLE, data).score
-        budget = general_budget(base.score.general_wer, self._spec.gate)
-        proved = whole.general_wer <= budget and whole.domain_error <= base.score.domain_error
-        self._reporter.note(
-            f"in whole windows: dev error {whole.domain_error:.2%}, general WER {whole.general_wer:.2%}"
-            f"{'' if proved else '; not proved there'}"
-        )
-        return [chosen.context, *([WHOLE] if proved else [])]
-
-    def _best(self, mixes: Sequence[_Mix]) -> _Mix:
-        budget = general_budget(mixes[0].score.general_wer, self._spec.gate)
-        by_score = {id(mix.score): mix for mix in mixes}
-
-        def prob_better(first: MixScore, second: MixScore) -> float:
-            return self._compare(by_score[id(second)], by_score[id(first)]).prob_better
-
-        best = choose_mix([mix.score for mix in mixes], budget_wer=budget, prob_better=prob_better)
-        return by_score[id(best)]
-
-    def _choose(self, mixes: Sequence[_Mix]) -> _Mix:
-        best = self._best(mixes)
-        for mix in mixes:
-            self._reporter.note(
-                f"mix {mix.score.mix:g} in {mix.context}: dev error {mix.score.domain_error:.2%}, general WER "
-                f"{mix.score.general_wer:.2%}, {mix.score.sound_words} words on sounds"
-                f"{' <- chosen' if mix is best else ''}"
-            )
-        return best
 
     def _export(self, state: Mapping[str, Tensor]) -> Path:
         folder = self.folder / "version"
@@ -318,42 +244,20 @@ class _Job:
         self._family.export(state, folder)
         return folder
 
-    def _parity(self, folder: Path, context: str, scorer: VariantScorer, data: AdaptationData) -> Parity:
+    def _probe(self, folder: Path, context: str, scorer: VariantScorer, data: AdaptationData) -> Probed:
+        """The exported version against the reference engine, and its speed against the base's."""
         probes = scorer.segments((*data.dev, *data.general))[:PARITY_PROBES]
         reference, exported = self._family.engines(folder, context)
         parity = check_parity(reference, exported, probes, GREEDY)
+        base = Recognizer.load(self._base.reference, num_threads=self._num_workers)
+        ratio = latency_ratio(base, exported, probes, SERVED)
         exported.close()
+        base.close()
         self._reporter.note(
-            f"export: {parity.num_equal}/{parity.num_probes} probes equal, {parity.ratio:.1%} of characters"
+            f"export: {parity.num_equal}/{parity.num_probes} probes equal, {parity.ratio:.1%} of characters; decoding "
+            f"takes {ratio:.2f} times as long as the base's"
         )
-        return parity
-
-    def _compare(self, base: _Mix, other: _Mix, part: str = "dev") -> PairedComparison:
-        """Whether ``other`` is better than ``base`` on a part of the data."""
-        num_samples = self._spec.gate.bootstrap_samples
-        return compare(
-            base.evaluations[part], other.evaluations[part], num_samples=num_samples, seed=self._spec.seed
-        )
-
-    def _judge(self, base: _Mix, chosen: _Mix, parity: Parity, data: AdaptationData) -> GateVerdict:
-        comparison = self._compare(base, chosen)
-        test = self._compare(base, chosen, "test") if data.test else None
-        figures = GateFigures(
-            prob_better=comparison.prob_better,
-            metric=base.evaluations["dev"].error_name,
-            resampled=f"{comparison.num_units} {comparison.unit}s",
-            base_general_wer=base.score.general_wer,
-            general_wer=chosen.score.general_wer,
-            parity=parity.ratio,
-            test_prob_better=test.prob_better if test else None,
-            test_resampled=f"{test.num_units} {test.unit}s" if test else "",
-            base_term_f1=base.evaluations["dev"].term_f1,
-            term_f1=chosen.evaluations["dev"].term_f1,
-            critical=_critical_counts(base, chosen, data),
-            base_sound_words=base.score.sound_words,
-            sound_words=chosen.score.sound_words,
-        )
-        return judge(figures, self._spec.gate)
+        return Probed(parity=parity, latency_ratio=ratio)
 
     def _publish(
         self,
@@ -380,19 +284,6 @@ class _Job:
 
 def _num_hours(examples: Sequence[Example]) -> float:
     return sum(example.utterance.duration_s for example in examples) / 3600
-
-
-def _critical_counts(
-    base: _Mix, chosen: _Mix, data: AdaptationData
-) -> dict[str, tuple[TermCounts, TermCounts]]:
-    before, after = (by_term(mix.evaluations["dev"], data.dev) for mix in (base, chosen))
-    none = TermCounts()
-    return {term: (before.get(term, none), after.get(term, none)) for term in data.critical}
-
-
-def _num_words(sounds: Evaluation) -> int:
-    """Words in texts where nothing was said."""
-    return sounds.words.insertions if sounds.words is not None else 0
 
 
 def _input_hashes(spec: AdaptationSpec) -> list[str]:

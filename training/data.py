@@ -90,11 +90,19 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
     if spec.train:
         _split_recordings(spec, read_checked(spec.train, reporter, sources.notes), sources)
     speaker = _Speaker(folder, reporter, spec.seed)
-    train = _train_set(spec, sources, speaker)
-    dev = _dev_set(spec, sources, speaker, train)
+    train: list[Utterance] = []
+    dev: list[Utterance] = []
+    if spec.has_domain:
+        train = _train_set(spec, sources, speaker)
+        dev = _dev_set(spec, sources, speaker, train)
+    else:
+        sources.notes.append("no text, terms or recordings: only own lengths are taught, to no domain")
     test = _test_set(spec, sources, speaker, [*train, *dev])
     general = _general_set(spec, sources, speaker, train)
-    _check_sizes(train, dev, general)
+    if spec.has_domain:
+        _check_sizes(train, dev)
+    if not any(row.text for row in general):
+        raise InputError("the general set has no transcripts; its rows need text")
     check_languages((*train, *dev, *test, *general))
     said = {term for row in (*dev, *test, *train) for term in row.terms or ()}
     return AdaptationData(
@@ -283,7 +291,7 @@ def _origin(part: str, num_recorded: int, num_spoken: int) -> str:
     return f"{part}: {num_recorded} recordings, {num_spoken} synthesised sentences"
 
 
-def _check_sizes(train: Sequence[Utterance], dev: Sequence[Utterance], general: Sequence[Utterance]) -> None:
+def _check_sizes(train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
     for name, rows, option in (
         ("train", train, "--text, --terms or --train"),
         ("dev", dev, "--dev or more input"),
@@ -294,5 +302,3 @@ def _check_sizes(train: Sequence[Utterance], dev: Sequence[Utterance], general: 
             )
     if not any(row.text or row.terms is not None for row in dev):
         raise InputError("the dev set cannot be scored: its rows have neither text nor terms")
-    if not any(row.text for row in general):
-        raise InputError("the general set has no transcripts; its rows need text")

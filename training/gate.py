@@ -1,7 +1,8 @@
 """The accept rule: a version may be promoted only if it is better on its domain and has forgotten nothing.
 
 Refusal is a normal outcome. Every check carries its figure, its limit and its verdict: the domain by a paired
-bootstrap, terms and critical terms, general speech by a budget, words where nobody speaks, the export by its parity.
+bootstrap, terms and critical terms, general speech by a budget, words where nobody speaks, the time that decoding takes,
+the export by its parity.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from asr.evaluation.terms import TermCounts
 from asr.models.export import PARITY_RATIO
 from training.spec import GateOptions
+
+OWN_LENGTH_POINTS = 0.5  # WER points that own lengths may cost against whole windows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +64,8 @@ class GateFigures:
     """What is held against the limits.
 
     Attributes:
-        prob_better: share of paired resamples in which the adapted model has the lower domain error.
+        prob_better: share of paired resamples in which the adapted model has the lower domain error; None where no
+            domain was adapted to.
         metric: what the domain error is.
         resampled: over what the resamples are drawn, e.g. "52 utterances".
         base_general_wer: of the base, as a share.
@@ -74,9 +78,11 @@ class GateFigures:
         critical: critical terms, with the base's and the adapted model's counts on dev.
         base_sound_words: words that the base writes where nobody speaks.
         sound_words: likewise, the adapted model.
+        latency_ratio: time to decode the probes, as a multiple of the base's.
+        whole_general_wer: of the adapted model in whole windows, where it is to be heard at own lengths alone.
     """
 
-    prob_better: float
+    prob_better: float | None
     metric: str
     resampled: str
     base_general_wer: float
@@ -89,12 +95,16 @@ class GateFigures:
     critical: Mapping[str, tuple[TermCounts, TermCounts]] = field(default_factory=dict)
     base_sound_words: int = 0
     sound_words: int = 0
+    latency_ratio: float | None = None
+    whole_general_wer: float | None = None
 
 
 def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
     """Hold the figures against the limits."""
     budget = general_budget(figures.base_general_wer, options)
-    domain = [_better("domain", figures.metric, figures.prob_better, figures.resampled, options)]
+    domain = []
+    if figures.prob_better is not None:
+        domain.append(_better("domain", figures.metric, figures.prob_better, figures.resampled, options))
     if figures.test_prob_better is not None:
         domain.append(
             _better("locked test", figures.metric, figures.test_prob_better, figures.test_resampled, options)
@@ -113,7 +123,31 @@ def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
         passed=figures.parity >= PARITY_RATIO,
         detail=f"export says {figures.parity:.1%} the same as the reference engine, needed {PARITY_RATIO:.0%}",
     )
-    return GateVerdict((*domain, *_term_checks(figures), general, _sounds(figures), export))
+    return GateVerdict(
+        (*domain, *_term_checks(figures), general, _sounds(figures), *_speed_checks(figures, options), export)
+    )
+
+
+def _speed_checks(figures: GateFigures, options: GateOptions) -> Iterator[Check]:
+    if figures.whole_general_wer is not None:
+        limit = figures.whole_general_wer + OWN_LENGTH_POINTS / 100
+        yield Check(
+            name="own length",
+            value=figures.general_wer,
+            limit=limit,
+            passed=figures.general_wer <= limit,
+            detail=f"general WER {figures.general_wer:.2%} at own lengths, {figures.whole_general_wer:.2%} in whole "
+            f"windows, at most {limit:.2%}",
+        )
+    if figures.latency_ratio is not None:
+        yield Check(
+            name="latency",
+            value=figures.latency_ratio,
+            limit=options.max_latency_ratio,
+            passed=figures.latency_ratio <= options.max_latency_ratio,
+            detail=f"decoding takes {figures.latency_ratio:.2f} times as long as the base's, at most "
+            f"{options.max_latency_ratio:g} times",
+        )
 
 
 def _better(name: str, metric: str, prob_better: float, resampled: str, options: GateOptions) -> Check:

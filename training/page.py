@@ -20,6 +20,8 @@ _SENSES: Mapping[str, tuple[Literal["at least", "at most"], str]] = {
     "general": ("at most", "share"),
     "sounds": ("at most", "words"),
     "export": ("at least", "share"),
+    "own length": ("at most", "share"),
+    "latency": ("at most", "times"),
 }
 _DESCRIPTIONS = {
     "dev": "chose the checkpoint and the mix, and judged them",
@@ -80,6 +82,7 @@ def _facts(card: Mapping[str, Any]) -> dict[str, str]:
         **given,
         "method": f"{training['method']}{part}: {training['reason']}",
         "trained on": f"{training['utterances']} utterances",
+        "heard in": ", ".join(card["contexts"]),
         "best step": str(training["best_step"]),
         "mix with the base": f"{training['mix']:g}",
         "seconds spent": f"{training['seconds']:.0f}",
@@ -105,7 +108,7 @@ def _curves(training: Mapping[str, Any]) -> list[Curve]:
         Series(name=name, points=tuple((mix["mix"], mix[key]) for mix in mixes))
         for name, key in (("dev error", "domain_error"), ("general WER", "general_wer"))
     ]
-    return [
+    curves = [
         Curve(
             title="Learning",
             x_label="step",
@@ -123,3 +126,4 @@ def _curves(training: Mapping[str, Any]) -> list[Curve]:
             mark="chosen",
         ),
     ]
+    return curves if points else curves[1:]

@@ -97,6 +97,7 @@ def build_card(
             "utterances": facts["num_train"],
         },
         "export": asdict(facts["parity"]),
+        "latency_ratio": facts["latency_ratio"],  # to the base, on the probes
         "contexts": facts["contexts"],  # of asr.models.contexts; at own lengths only if they are among them
         "data": {
             "sha256": {**data.hashes, "train_tokens": facts["train_sha256"]},

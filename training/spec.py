@@ -133,16 +133,22 @@ class GateOptions:
         general_points: WER points on general speech that may be lost,
         general_relative: or share of the base's general WER; the larger of the two is the budget.
         bootstrap_samples: resamples.
+        max_latency_ratio: time to decode the probes, as a multiple of the base's.
     """
 
     min_prob_better: float = 0.95
     general_points: float = 0.3
     general_relative: float = 0.03
     bootstrap_samples: int = 2000
+    max_latency_ratio: float = 1.5
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.min_prob_better < 1:
             raise OptionError(f"gate.min_prob_better is {self.min_prob_better}; give 0.5 to 0.999")
+        if not 0.1 <= self.max_latency_ratio <= 100:
+            raise OptionError(
+                f"gate.max_latency_ratio is {self.max_latency_ratio}; give 0.1 to 100, such as 1.5"
+            )
         if self.general_points < 0 or self.general_relative < 0:
             raise OptionError(
                 "gate.general_points and gate.general_relative must not be negative; 0 allows no loss"
@@ -205,13 +211,18 @@ class AdaptationSpec:
                 f"{MAX_SANE_LEARNING_RATE:g}: give 1e-6 to {MAX_SANE_LEARNING_RATE:g}, or 0 for the model's own",
                 field="training.learning_rate",
             )
-        if not (self.text or self.terms or self.train):
+        if not self.has_domain and not self.training.own_length:
             raise OptionError("nothing to adapt from; give --text, --terms or --train, or several of them")
         parse_reference(self.base)
         for option in ("text", "terms", "train", "dev", "test", "general", "templates"):
             path: Path | None = getattr(self, option)
             if path is not None and not path.is_file():
                 raise OptionError(f"--{option} {path} does not exist; give a file", field=option)
+
+    @property
+    def has_domain(self) -> bool:
+        """Whether there is a domain to adapt to; without one, only own lengths are taught."""
+        return bool(self.text or self.terms or self.train)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values, paths as strings."""

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import difflib
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from asr.models.base import DecodingOptions, Samples, SpeechModel
 from asr.models.checkpoint import check_folder, weights_sha256
+from asr.results import Hypothesis
 from asr.storage import build_folder, cache_dir
+
+
+class Decoder(Protocol):
+    """What decodes segments: an engine, or a recogniser around one."""
+
+    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+        """See :class:`asr.models.base.SpeechModel`."""
+        ...
+
 
 PARITY_RATIO = 0.9  # of equal characters between int8 and float32, same search, over the whole probe set
 
@@ -83,3 +95,20 @@ def check_parity(
         ratio=equal / total if total else 1.0,
         first_difference=differing[0] if differing else "",
     )
+
+
+def latency_ratio(
+    base: Decoder, other: Decoder, probes: Sequence[Samples], options: DecodingOptions, *, rounds: int = 3
+) -> float:
+    """Time that ``other`` takes to decode ``probes`` one by one, as a multiple of what ``base`` takes.
+
+    Both in turn, the shortest of ``rounds`` each, so that other work on the machine counts for little.
+    """
+    times: dict[int, list[float]] = {0: [], 1: []}
+    for _ in range(rounds):
+        for index, engine in enumerate((base, other)):
+            started = time.perf_counter()
+            for samples in probes:
+                engine.decode([samples], options)
+            times[index].append(time.perf_counter() - started)
+    return min(times[1]) / min(times[0])

@@ -12,6 +12,7 @@ import pytest
 from asr.audio.files import write_audio
 from asr.cli.console import ProgressReporter
 from asr.errors import OptionError, UnavailableError
+from asr.models.resolve import resolve_model
 from asr.registry import Registry
 from asr.storage import exclusive
 from training.adapt import adapt
@@ -130,6 +131,23 @@ def test_a_method_of_the_other_family_is_refused(
         spec = AdaptationSpec(base=str(base), name="x", text=tmp_path / "t.txt", method=method)
         with pytest.raises(OptionError, match=wanted):
             adapt(spec, ProgressReporter(None), num_workers=2)
+
+
+def test_without_a_domain_only_own_lengths_are_taught(small_whisper: Path) -> None:
+    spec = AdaptationSpec(base=str(small_whisper), name="short", split=SplitOptions(general_sentences=4))
+    report = adapt(spec, ProgressReporter(None), num_workers=2)
+    assert report is not None
+    training, checks = report.card["training"], {check.name: check for check in report.verdict.checks}
+    assert (training["method"], training["utterances"]) == ("own-length", 0)
+    assert "domain" not in checks and checks["own length"].limit >= 0.005
+    assert report.card["contexts"] == (["own", "30s"] if report.verdict.passed else ["30s"])
+    assert resolve_model(report.reference).own_length == report.verdict.passed
+    assert checks["latency"].value < 1  # short sentences in their own length
+
+
+def test_without_a_domain_and_without_own_lengths_there_is_nothing_to_do(small_whisper: Path) -> None:
+    with pytest.raises(OptionError, match="nothing to adapt from"):
+        AdaptationSpec(base=str(small_whisper), name="x", training=TrainingOptions(own_length=False))
 
 
 def test_two_processes_do_not_share_a_job(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def text(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"text": None}, "give --text, --terms or --train"),
+        ({"text": None, "training": TrainingOptions(own_length=False)}, "give --text, --terms or --train"),
         ({"name": "../x"}, "--name"),
         ({"alias": "a b"}, "--alias"),
         ({"alias": "latest"}, "not 'latest'"),

@@ -1,0 +1,215 @@
+"""What a job measures: the base and every mix with it, in the contexts in which they are heard, and what follows.
+
+Which mix is chosen, on which contexts it is proved, and the figures that the gate holds against its limits. Training,
+export and publishing are ``training.adapt``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from asr.data.manifest import Utterance
+from asr.evaluation.breakdown import by_term
+from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
+from asr.evaluation.significance import PairedComparison
+from asr.evaluation.terms import TermCounts
+from asr.models.contexts import WHOLE
+from asr.models.export import Parity
+from training.data import AdaptationData
+from training.family import Family, VariantScorer
+from training.gate import GateFigures, GateVerdict, general_budget, judge
+from training.interpolate import MixScore, choose_mix, interpolate
+from training.loop import DevScore
+from training.progress import Reporter
+from training.scoring import GREEDY, SERVED
+from training.spec import MIXES, AdaptationSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """A mix with the base, the context in which it was heard, and what it scores there."""
+
+    score: MixScore
+    context: str
+    evaluations: dict[str, Evaluation]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probed:
+    """An exported version on the probes: does it say what the reference engine says, and how long does it take?
+
+    Attributes:
+        parity: with the reference engine.
+        latency_ratio: time to decode, as a multiple of the base's.
+    """
+
+    parity: Parity
+    latency_ratio: float
+
+
+class Measurer:
+    """Measures variants of a family's base on a job's data, which the scorer was prepared for."""
+
+    def __init__(
+        self, family: Family, scorer: VariantScorer, spec: AdaptationSpec, data: AdaptationData,
+        reporter: Reporter,
+    ) -> None:  # fmt: skip
+        self._family, self._scorer, self._spec, self._data = family, scorer, spec, data
+        self._reporter = reporter
+
+    def _evaluated(self, texts: Sequence[str], utterances: Sequence[Utterance]) -> Evaluation:
+        terms = self._data.terms
+        return evaluate_texts(utterances, texts, normalizer=self._spec.normalizer, terms=terms)
+
+    def dev_score(self, state: Mapping[str, Tensor]) -> DevScore:
+        """Dev's score of weights in training, by a greedy search."""
+        dev = self._data.dev
+        evaluation = self._evaluated(self._scorer.texts(state, dev, GREEDY, self._family.context), dev)
+        return DevScore(evaluation.wer, evaluation.term_f1)
+
+    def mixed(self, tuned: Mapping[str, Tensor], mix: float) -> Mapping[str, Tensor]:
+        """Weights at ``mix``; at 0 the base itself, without what was taught about contexts."""
+        return interpolate(self._family.start_state, tuned, mix) if mix else self._family.base_state
+
+    def measure_mixes(self, tuned: Mapping[str, Tensor]) -> list[Variant]:
+        """The base, then every mix: on dev, general speech and sounds, as served.
+
+        Where no mix at own lengths is better than the base, they are tried in whole windows, too.
+        """
+        family = self._family
+        candidates = MIXES if tuned else ()
+        contexts = dict.fromkeys((family.context, WHOLE))
+        with self._reporter.stage("mixing with the base", 1 + len(candidates) * len(contexts)) as stage:
+            measured = [self.measure_base()]
+            stage.advance()
+            for context in contexts:
+                for mix in candidates:
+                    state = interpolate(family.start_state, tuned, mix)
+                    measured.append(self.measure(state, mix, context))
+                    stage.advance()
+                if self._best(measured) is not measured[0]:
+                    break
+        return measured
+
+    def measure_base(self) -> Variant:
+        """The base as it is served."""
+        return self.measure(self._family.base_state, 0.0, self._family.base_context)
+
+    def measure(
+        self, state: Mapping[str, Tensor], mix: float, context: str, scorer: VariantScorer | None = None
+    ) -> Variant:
+        """Weights on dev, general speech and sounds, as served; by another ``scorer`` if one is given."""
+        data = self._data
+        sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
+        sets = {name: rows for name, rows in sets.items() if rows}
+        everything = [row for rows in sets.values() for row in rows]
+        texts = iter((scorer or self._scorer).texts(state, everything, SERVED, context))
+        evaluations = {
+            name: self._evaluated([next(texts) for _ in rows], rows) for name, rows in sets.items()
+        }
+        score = MixScore(
+            mix=mix,
+            domain_error=evaluations["dev" if data.dev else "general"].error,
+            general_wer=evaluations["general"].wer or 0.0,
+            sound_words=_num_words(evaluations["sounds"]),
+        )
+        return Variant(score=score, context=context, evaluations=evaluations)
+
+    def measure_test(
+        self, base: Variant, chosen: Variant, final: Mapping[str, Tensor], finished: VariantScorer | None
+    ) -> None:
+        """The locked test, for the base and the chosen one alone, once nothing is left to choose."""
+        test = self._data.test
+        texts = self._scorer.texts(self._family.base_state, test, SERVED, base.context)
+        base.evaluations["test"] = self._evaluated(texts, test)
+        texts = (finished or self._scorer).texts(final, test, SERVED, chosen.context)
+        chosen.evaluations["test"] = self._evaluated(texts, test)
+
+    def prove_whole(self, base: Variant, chosen: Variant, final: Mapping[str, Tensor]) -> list[str]:
+        """The contexts that the chosen weights are proved on; those of own lengths are tried in whole windows, too."""
+        if chosen.context == WHOLE:
+            return [WHOLE]
+        whole = self.measure(final, chosen.score.mix, WHOLE).score
+        budget = general_budget(base.score.general_wer, self._spec.gate)
+        proved = whole.general_wer <= budget and whole.domain_error <= base.score.domain_error
+        self._reporter.note(
+            f"in whole windows: dev error {whole.domain_error:.2%}, general WER {whole.general_wer:.2%}"
+            f"{'' if proved else '; not proved there'}"
+        )
+        return [chosen.context, *([WHOLE] if proved else [])]
+
+    def _best(self, mixes: Sequence[Variant]) -> Variant:
+        budget = general_budget(mixes[0].score.general_wer, self._spec.gate)
+        by_score = {id(mix.score): mix for mix in mixes}
+
+        def prob_better(first: MixScore, second: MixScore) -> float:
+            return self._compare(by_score[id(second)], by_score[id(first)]).prob_better
+
+        best = choose_mix([mix.score for mix in mixes], budget_wer=budget, prob_better=prob_better)
+        return by_score[id(best)]
+
+    def choose(self, mixes: Sequence[Variant]) -> Variant:
+        """The best mix within the budgets; every one is told to the person who waits."""
+        best = self._best(mixes)
+        for mix in mixes:
+            self._reporter.note(
+                f"mix {mix.score.mix:g} in {mix.context}: dev error {mix.score.domain_error:.2%}, general WER "
+                f"{mix.score.general_wer:.2%}, {mix.score.sound_words} words on sounds"
+                f"{' <- chosen' if mix is best else ''}"
+            )
+        return best
+
+    def _compare(self, base: Variant, other: Variant, part: str = "dev") -> PairedComparison:
+        """Whether ``other`` is better than ``base`` on a part of the data."""
+        num_samples = self._spec.gate.bootstrap_samples
+        return compare(
+            base.evaluations[part], other.evaluations[part], num_samples=num_samples, seed=self._spec.seed
+        )
+
+    def figures(self, base: Variant, chosen: Variant, probed: Probed) -> GateFigures:
+        """What every version is held against."""
+        return GateFigures(
+            prob_better=None,
+            metric="",
+            resampled="",
+            base_general_wer=base.score.general_wer,
+            general_wer=chosen.score.general_wer,
+            parity=probed.parity.ratio,
+            base_sound_words=base.score.sound_words,
+            sound_words=chosen.score.sound_words,
+            latency_ratio=probed.latency_ratio,
+        )
+
+    def judge(self, base: Variant, chosen: Variant, probed: Probed) -> GateVerdict:
+        """The gate's verdict on the chosen one."""
+        data = self._data
+        comparison = self._compare(base, chosen)
+        test = self._compare(base, chosen, "test") if data.test else None
+        figures = replace(
+            self.figures(base, chosen, probed),
+            prob_better=comparison.prob_better,
+            metric=base.evaluations["dev"].error_name,
+            resampled=f"{comparison.num_units} {comparison.unit}s",
+            test_prob_better=test.prob_better if test else None,
+            test_resampled=f"{test.num_units} {test.unit}s" if test else "",
+            base_term_f1=base.evaluations["dev"].term_f1,
+            term_f1=chosen.evaluations["dev"].term_f1,
+            critical=_critical_counts(base, chosen, data),
+        )
+        return judge(figures, self._spec.gate)
+
+
+def _critical_counts(
+    base: Variant, chosen: Variant, data: AdaptationData
+) -> dict[str, tuple[TermCounts, TermCounts]]:
+    before, after = (by_term(mix.evaluations["dev"], data.dev) for mix in (base, chosen))
+    none = TermCounts()
+    return {term: (before.get(term, none), after.get(term, none)) for term in data.critical}
+
+
+def _num_words(sounds: Evaluation) -> int:
+    """Words in texts where nothing was said."""
+    return sounds.words.insertions if sounds.words is not None else 0

@@ -17,6 +17,7 @@ from asr.data.glossary import Term, read_terms
 from asr.data.manifest import Utterance, manifest_sha256, read_manifest
 from asr.data.splits import split_manifest
 from asr.errors import InputError
+from training.copies import augmented_copies
 from training.inputs import check_languages, near_duplicate_notes, read_checked, refuse_leakage, shared_audio
 from training.progress import Reporter
 from training.sounds import write_sounds
@@ -138,9 +139,21 @@ class _Speaker:
             manifest = synthesize_dataset(sentences, target, options=options, progress=stage.advance)
         return read_manifest(manifest)
 
+    def copy(self, rows: Sequence[Utterance], copies: int) -> list[Utterance]:
+        if not rows or not copies:
+            return []
+        with self.reporter.stage("augmenting recordings", len(rows) * copies) as stage:
+            return augmented_copies(
+                rows, self.folder / "copies", copies=copies, seed=self.seed, on_done=stage.advance
+            )
+
 
 def _train_set(spec: AdaptationSpec, sources: _Sources, speaker: _Speaker) -> list[Utterance]:
-    domain = [*sources.train, *speaker.speak("train", sources.train_sentences, spec.training.copies)]
+    domain = [
+        *sources.train,
+        *speaker.copy(sources.train, spec.training.recording_copies),
+        *speaker.speak("train", sources.train_sentences, spec.training.copies),
+    ]
     replay = general_sentences("replay", round(len(domain) * spec.training.replay_share))
     if replay:
         sources.notes.append(

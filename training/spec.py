@@ -38,6 +38,7 @@ class TrainingOptions:
         weight_decay: AdamW's.
         clip_norm: gradients' norm at most.
         copies: synthesised renderings of each sentence.
+        recording_copies: augmented copies of each recording, beside it.
         replay_share: synthesised everyday sentences to train on beside, per domain utterance; at most 80 sentences.
         max_train_sentences: of ``--text``; the rest is left out, and said so.
         lora_part: what LoRA changes: "decoder" over cached encoder outputs, "both", or "auto" by the hours recorded.
@@ -56,6 +57,7 @@ class TrainingOptions:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     copies: int = 1
+    recording_copies: int = 0
     replay_share: float = 0.2
     max_train_sentences: int = 2000
     lora_part: str = "auto"
@@ -71,6 +73,7 @@ class TrainingOptions:
             )
         ranges = {
             "learning_rate": (0, MAX_SANE_LORA_RATE),
+            "recording_copies": (0, 20),
             "lora_rank": (1, 256),
             "lora_alpha": (1, 1024),
             "replay_share": (0, 1),

@@ -203,7 +203,10 @@ def where(folder: Path, before: Mapping[str, set[str]]) -> str:
 def main() -> None:
     """Kill runs until the asked number of kills is reached, and compare each run's end."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=100, help="at least")
+    parser.add_argument(
+        "--resumed", type=int, default=1, help="lives that resume from learned weights, at least"
+    )
     parser.add_argument("--base", default="bundled:tiny.en", help="reference of the model that is trained")
     parser.add_argument("--epochs", type=int, default=3, help="of two steps each")
     parser.add_argument(
@@ -217,28 +220,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lexitune-kills-") as temporary:
         folder = Path(temporary)
         job = load(options.base, options.epochs, folder)
-        report = measure(job, folder, options.kills, options.horizon, np.random.default_rng(options.seed))
+        report = measure(job, folder, options)
     print(json.dumps({**vars(options), **report}, indent=1))
     sys.exit(1 if report["mismatches"] else 0)
 
 
-def measure(
-    job: Job, folder: Path, num_kills: int, horizon: float, rng: np.random.Generator
-) -> dict[str, Any]:
-    """The figures of ``num_kills`` kills, 0 to ``horizon`` of the undisturbed run's time into a life."""
+def measure(job: Job, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of at least ``options.kills`` kills; a run that was begun is brought to its end."""
+    rng = np.random.default_rng(options.seed)
     started = time.monotonic()
     in_child(lambda: live(job, folder / "undisturbed"))
     undisturbed_s = time.monotonic() - started
     expected = (folder / "undisturbed" / OUTCOME).read_bytes()
     kills: Counter[str] = Counter()
     runs = mismatches = resumed = 0
-    while kills.total() < num_kills:
+    while kills.total() < options.kills or resumed < options.resumed:
         run = folder / f"run-{runs}"
         killed = True
         while killed:
             before = remnants(run)
             resumed += newest_step(run) >= 1
-            delay_s = float(rng.uniform(0, horizon * undisturbed_s)) if kills.total() < num_kills else None
+            wanted = kills.total() < options.kills or resumed < options.resumed
+            delay_s = float(rng.uniform(0, options.horizon * undisturbed_s)) if wanted else None
             killed = in_child(lambda run=run: live(job, run), kill_after_s=delay_s)  # type: ignore[misc]
             if killed:
                 kills[where(run, before)] += 1

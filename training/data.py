@@ -30,6 +30,7 @@ from training.synth.text import (
     read_templates,
     read_text_lines,
 )
+from training.windows import joined_windows
 
 _T = TypeVar("_T")
 
@@ -147,6 +148,14 @@ class _Speaker:
                 rows, self.folder / "copies", copies=copies, seed=self.seed, on_done=stage.advance
             )
 
+    def join(self, rows: Sequence[Utterance], count: int) -> list[Utterance]:
+        if not count:
+            return []
+        with self.reporter.stage("joining utterances", count) as stage:
+            return joined_windows(
+                rows, self.folder / "windows", count=count, seed=self.seed, on_done=stage.advance
+            )
+
 
 def _train_set(spec: AdaptationSpec, sources: _Sources, speaker: _Speaker) -> list[Utterance]:
     domain = [
@@ -159,7 +168,8 @@ def _train_set(spec: AdaptationSpec, sources: _Sources, speaker: _Speaker) -> li
         sources.notes.append(
             f"replay: {len(replay)} everyday sentences, synthesised, are trained on beside {len(domain)}"
         )
-    return [*domain, *speaker.speak("replay", replay)]
+    train = [*domain, *speaker.speak("replay", replay)]
+    return [*train, *speaker.join(train, round(len(train) * spec.training.window_share))]
 
 
 def _dev_set(

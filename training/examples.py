@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asr.data.manifest import Utterance
 from asr.models.whisper_tokens import WhisperTokenizer
+from training.windows import SEGMENTS
 
 IGNORED = -100
 MAX_LABEL_TOKENS = 448
@@ -22,10 +24,11 @@ MAX_AUDIO_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One utterance and its text tokens, without prompt and end."""
+    """One utterance and its text tokens, without prompt and end; with timestamp tokens if ``timestamps``."""
 
     utterance: Utterance
     tokens: tuple[int, ...]
+    timestamps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,8 @@ def make_examples(
     examples: list[Example] = []
     rejected: list[Rejected] = []
     for utterance in utterances:
-        text = target_text(utterance.text or "")
-        tokens = tokenizer.encode(text) if text else []
+        segments = utterance.extra.get(SEGMENTS)
+        tokens = _timed_tokens(segments, tokenizer) if segments else _tokens(utterance.text or "", tokenizer)
         if not tokens:
             rejected.append(Rejected(utterance.id, "no text to learn from"))
         elif len(tokens) > MAX_LABEL_TOKENS - 8:
@@ -74,19 +77,38 @@ def make_examples(
                 Rejected(utterance.id, f"{utterance.duration_s:.1f} s; at most {MAX_AUDIO_S:.0f} s")
             )
         else:
-            examples.append(Example(utterance, tuple(tokens)))
+            examples.append(Example(utterance, tuple(tokens), timestamps=bool(segments)))
     return examples, rejected
 
 
+def _tokens(text: str, tokenizer: WhisperTokenizer) -> list[int]:
+    text = target_text(text)
+    return tokenizer.encode(text) if text else []
+
+
+def _timed_tokens(segments: Any, tokenizer: WhisperTokenizer) -> list[int]:
+    """Each segment's tokens between the timestamps of its start and end, as openai/whisper was trained."""
+    tokens: list[int] = []
+    for start_s, end_s, text in segments:
+        tokens += [
+            tokenizer.timestamp(start_s), *_tokens(text, tokenizer), tokenizer.timestamp(end_s)
+        ]  # fmt: skip
+    return tokens
+
+
 def collate(examples: Sequence[Example], prompt: Sequence[int], end_of_text: int) -> Batch:
-    """Pad to one length: inputs are prompt and tokens, labels the same one step ahead, ending with end-of-text."""
+    """Pad to one length: inputs are prompt and tokens, labels the same one step ahead, ending with end-of-text.
+
+    The last token of ``prompt`` says that there are no timestamps; examples with timestamps go without it.
+    """
     width = max(len(example.tokens) for example in examples) + len(prompt)
     inputs = np.full((len(examples), width), end_of_text, dtype=np.int64)
     labels = np.full((len(examples), width), IGNORED, dtype=np.int64)
     for row, example in enumerate(examples):
-        sequence = [*prompt, *example.tokens]
+        before = prompt[:-1] if example.timestamps else prompt
+        sequence = [*before, *example.tokens]
         inputs[row, : len(sequence)] = sequence
-        labels[row, len(prompt) - 1 : len(sequence)] = [*example.tokens, end_of_text]
+        labels[row, len(before) - 1 : len(sequence)] = [*example.tokens, end_of_text]
     return Batch(tuple(examples), inputs, labels)
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from asr.errors import OptionError
+from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_S
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _PUNCTUATION_AHEAD = "\"'“¿([{-"
@@ -70,6 +71,18 @@ class WhisperTokenizer:
         language_tokens = [self._id(f"<|{language or 'en'}|>"), self._id("<|transcribe|>")]
         middle = language_tokens if self.is_multilingual else []
         return [self.start, *middle, self._id("<|notimestamps|>")]
+
+    def timestamp(self, seconds: float) -> int:
+        """The token of a time within a window, to 20 ms.
+
+        Raises:
+            OptionError: the time is outside a window.
+        """
+        if not 0 <= seconds <= WHISPER_WINDOW_S:
+            raise OptionError(
+                f"a timestamp of {seconds:.2f} s is outside a window of 0 to {WHISPER_WINDOW_S} s"
+            )
+        return self._id("<|notimestamps|>") + 1 + round(seconds / ENCODER_FRAME_S)
 
     def encode(self, text: str) -> list[int]:
         """Text to tokens, without special tokens; Whisper's text begins with a space."""

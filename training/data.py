@@ -7,6 +7,7 @@ train, and what is left out is said in a note.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -39,6 +40,8 @@ MIN_DEV = 4
 _ENGINES = ("hibari",)
 _SEED_OFFSETS = {"train": 0, "dev": 1, "general": 2, "replay": 3}
 MAX_GENERAL = 300
+MIN_GENERAL_TO_SHARE = 80  # rows of --general from which on some are trained on
+GENERAL_REPLAY_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,13 +97,14 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
     speaker = _Speaker(folder, reporter, spec.seed)
     train: list[Utterance] = []
     dev: list[Utterance] = []
+    general, replayed = _general_sets(spec, sources, speaker)
     if spec.has_domain:
-        train = _train_set(spec, sources, speaker)
+        train = _train_set(spec, sources, speaker, replayed)
+        refuse_leakage(train, general, "--general")
         dev = _dev_set(spec, sources, speaker, train)
     else:
         sources.notes.append("no text, terms or recordings: only own lengths are taught, to no domain")
     test = _test_set(spec, sources, speaker, [*train, *dev])
-    general = _general_set(spec, sources, speaker, train)
     if spec.has_domain:
         _check_sizes(train, dev)
     if not any(row.text for row in general):
@@ -157,7 +161,9 @@ class _Speaker:
             )
 
 
-def _train_set(spec: AdaptationSpec, sources: _Sources, speaker: _Speaker) -> list[Utterance]:
+def _train_set(
+    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, replayed: Sequence[Utterance]
+) -> list[Utterance]:
     domain = [
         *sources.train,
         *speaker.copy(sources.train, spec.training.recording_copies),
@@ -168,7 +174,7 @@ def _train_set(spec: AdaptationSpec, sources: _Sources, speaker: _Speaker) -> li
         sources.notes.append(
             f"replay: {len(replay)} everyday sentences, synthesised, are trained on beside {len(domain)}"
         )
-    train = [*domain, *speaker.speak("replay", replay)]
+    train = [*domain, *replayed, *speaker.speak("replay", replay)]
     return [*train, *speaker.join(train, round(len(train) * spec.training.window_share))]
 
 
@@ -201,18 +207,34 @@ def _test_set(
     return test
 
 
-def _general_set(
-    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, train: Sequence[Utterance]
-) -> list[Utterance]:
-    if spec.general:
-        rows = read_checked(spec.general, speaker.reporter, sources.notes)
-        refuse_leakage(train, rows, "--general")
-        return _limited(rows, MAX_GENERAL, "general", sources.notes)
-    general = speaker.speak("general", general_sentences("general", spec.split.general_sentences))
+def _general_sets(
+    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker
+) -> tuple[list[Utterance], list[Utterance]]:
+    """General speech to measure on, and, of the user's own where there is enough, some to train on beside the domain."""
+    if not spec.general:
+        general = speaker.speak("general", general_sentences("general", spec.split.general_sentences))
+        sources.notes.append(
+            f"general: {len(general)} everyday sentences, all synthesised; give --general for your own"
+        )
+        return general, []
+    rows = read_checked(spec.general, speaker.reporter, sources.notes)
+    if not spec.has_domain or not spec.training.replay_share or len(rows) < MIN_GENERAL_TO_SHARE:
+        return _limited(rows, MAX_GENERAL, "general", sources.notes), []
+    sizes = Counter(row.speaker or row.id for row in rows)
+    room = GENERAL_REPLAY_SHARE * len(rows)
+    chosen: set[str] = set()
+    for name in sorted(sizes, key=_position):
+        if sizes[name] <= room:
+            chosen.add(name)
+            room -= sizes[name]
+    replayed = [row for row in rows if (row.speaker or row.id) in chosen and row.text]
+    leaked = set(shared_audio(replayed, rows))
+    measured = [row for row in rows if (row.speaker or row.id) not in chosen and row not in leaked]
     sources.notes.append(
-        f"general: {len(general)} everyday sentences, all synthesised; give --general for your own"
+        f"general: {len(replayed)} of {len(rows)} rows are trained on beside the domain, {len(measured)}, by other "
+        "speakers where they are named, are measured on"
     )
-    return general
+    return _limited(measured, MAX_GENERAL, "general", sources.notes), replayed
 
 
 def general_sentences(kind: str, limit: int) -> list[Sentence]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from asr.audio.files import write_audio
@@ -208,3 +209,27 @@ def test_texts_of_the_test_set_that_resemble_trained_ones_are_noted_not_refused(
     assert note.startswith("--test: 2 of 3 texts nearly repeat")
     assert "1 equal" in note
     assert "'a b c' ~ 'A B C'" in note
+
+
+def test_of_much_general_speech_some_is_trained_on_and_none_of_it_is_measured_on(
+    text: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(100):
+        samples = rng.normal(0, 0.05, 8_000).astype(np.float32)
+        write_audio(tmp_path / f"{number}.wav", samples)
+        speaker = "talker" if number < 60 else f"speaker-{number % 13}"
+        row = {"audio_filepath": f"{number}.wav", "text": f"sentence {number}", "speaker": speaker}
+        rows.append(json.dumps(row))
+    (tmp_path / "general.jsonl").write_text("\n".join(rows) + "\n")
+    data = collect(_spec(text=text, general=tmp_path / "general.jsonl"), tmp_path / "work", REPORTER)
+    replayed = {row.speaker for row in data.train} & {f"speaker-{number}" for number in range(13)}
+    assert replayed and not replayed & {row.speaker for row in data.general}
+    assert (
+        75 <= len(data.general) < 100
+    )  # the talker of 60 rows is too much for a quarter, and is measured on
+    assert any("are trained on beside the domain" in note for note in data.notes)
+    few = tmp_path / "few.jsonl"
+    few.write_text("\n".join(rows[:20]) + "\n")
+    assert len(collect(_spec(text=text, general=few), tmp_path / "other", REPORTER).general) == 20

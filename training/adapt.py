@@ -109,7 +109,7 @@ class _Job:
         final = measurer.mixed(tuned, chosen.score.mix)
         contexts = measurer.prove_whole(mixes[0], chosen, final)
         folder = self._export(final)
-        finished = self._family.finish(folder) if chosen.score.mix else None
+        finished = self._family.finish(folder)
         if finished is not None:
             self._prepare(finished, data)
             chosen = measurer.measure(final, chosen.score.mix, chosen.context, finished)

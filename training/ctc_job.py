@@ -27,7 +27,7 @@ from training.methods import Method
 from training.progress import Reporter
 from training.spec import AdaptationSpec
 
-MIN_TEXTS = 100  # sentences below which an n-gram of words says nothing that dev could judge
+MIN_TEXTS = 30  # sentences below which an n-gram of words says nothing that dev could judge
 
 
 class CtcJob:

@@ -21,7 +21,12 @@ def evaluate(
     model: Annotated[str, typer.Option(help="Model reference.")] = "bundled:tiny.en",
     against: Annotated[str | None, typer.Option(help="Model to compare with, paired.")] = None,
     terms: Annotated[Path | None, typer.Option(help="Glossary; default: the terms that rows name.")] = None,
-    normalizer: Annotated[str, typer.Option(help="How texts are normalised before they are compared.")] = "",
+    language: Annotated[
+        str, typer.Option(help="Code of the speech; auto: what the rows name, else left to the model.")
+    ] = "auto",
+    normalizer: Annotated[
+        str, typer.Option(help="How texts are normalised before they are compared; default: by the language.")
+    ] = "",
     report: Annotated[
         Path | None,
         typer.Option(
@@ -36,46 +41,58 @@ def evaluate(
     """WER, CER, S/D/I, term recall, precision and F1 with intervals; with --against the paired comparison."""
     from asr.data.glossary import read_terms
     from asr.data.manifest import read_manifest
-    from asr.evaluation.evaluate import DEFAULT_NORMALIZER, evaluate_model
+    from asr.evaluation.evaluate import evaluate_model
     from asr.models.base import DecodingOptions
     from asr.recognizer import Recognizer
+    from asr.text.languages import ENGLISH, known_code, normalizer_for
     from asr.text.normalize import get_normalizer
 
-    name = normalizer or DEFAULT_NORMALIZER
-    get_normalizer(name)
     utterances = read_manifest(manifest)
+    spoken = _language(manifest, utterances, language)
+    name = normalizer or normalizer_for(spoken or ENGLISH)
+    get_normalizer(name)
     glossary = [term.text for term in read_terms(terms)] if terms else _terms_of_rows(utterances)
     _check_scorable(manifest, utterances)
-    options = DecodingOptions(beam_size=beam_size, word_times=False)
     evaluations: list[Evaluation] = []
     hashes: dict[str, str] = {}
     with reporting() as reporter:
         for reference in (model, *((against,) if against else ())):
             recognizer = Recognizer.load(reference, engine=engine, num_workers=workers)
+            code = known_code(spoken, recognizer.languages, reference) if spoken else None
+            options = DecodingOptions(beam_size=beam_size, word_times=False, language=code)
             with reporter.stage(f"evaluating {reference}", len(utterances)) as stage:
                 done = evaluate_model(
-                    recognizer,
-                    utterances,
-                    normalizer=name,
-                    terms=glossary,
-                    options=options,
-                    on_row=stage.advance,
-                )
+                    recognizer, utterances, normalizer=name, terms=glossary, options=options, on_row=stage.advance
+                )  # fmt: skip
                 evaluations.append(done)
             hashes[f"model {recognizer.reference}"] = recognizer.sha256
             recognizer.close()
     document = _document(manifest, utterances, evaluations)
     if report:
         facts = {"Engine": engine, "Beam size": str(beam_size), "Decodings at the same time": str(workers)}
-        facts["Terms"] = (
-            f"{len(glossary)}, from {terms or 'the rows of the manifest'}" if glossary else "none"
-        )
+        given = f"{len(glossary)}, from {terms or 'the rows of the manifest'}" if glossary else "none"
+        facts |= {"Language": spoken or "left to the model", "Terms": given}
         _write_report(report, document, evaluations)
         _write_page(report, manifest, utterances, evaluations, facts, hashes)
     if as_json:
         print_json(document)
     else:
         _print_table(document)
+
+
+def _language(manifest: Path, utterances: list[Utterance], asked: str) -> str | None:
+    """The one language of the speech, or None where nothing names it."""
+    from asr.text.languages import AUTO, language_code
+
+    if asked != AUTO:
+        return language_code(asked)
+    named = sorted({language_code(row.language) for row in utterances if row.language})
+    if len(named) > 1:
+        raise InputError(
+            f"{manifest}: rows are in {', '.join(named)}, which no one normaliser fits; evaluate each language by "
+            "itself, or give --language"
+        )
+    return named[0] if named else None
 
 
 def _check_scorable(manifest: Path, utterances: list[Utterance]) -> None:
@@ -188,8 +205,8 @@ def _short(reference: str) -> str:
 
 _RATES = ("wer", "cer", "term_recall", "term_precision", "term_f1", "biased_wer", "unbiased_wer")
 _COUNTS = (
-    "substitutions", "deletions", "insertions", "reference_words", "terms_said", "terms_missed", "terms_inserted",
-    "utterances",
+    "substitutions", "deletions", "insertions", "reference_words", "reference_characters", "terms_said",
+    "terms_missed", "terms_inserted", "utterances",
 )  # fmt: skip
 
 
@@ -204,9 +221,10 @@ def _print_table(document: dict[str, Any]) -> None:
     for key in _RATES:
         if document[key] is not None:
             table.add_row(key.replace("_", " "), *(f"{column[key]:.2%}" for column in columns))
-    if document["wer_interval"]:
-        cells = (f"{c['wer_interval'][0]:.2%} to {c['wer_interval'][1]:.2%}" for c in columns)
-        table.add_row("wer, 95 % interval", *cells)
+    rate = document["metric"].lower()
+    if document.get(f"{rate}_interval"):
+        intervals = (column[f"{rate}_interval"] for column in columns)
+        table.add_row(f"{rate}, 95 % interval", *(f"{low:.2%} to {high:.2%}" for low, high in intervals))
     for key in _COUNTS:
         if document[key] is not None:
             table.add_row(key.replace("_", " "), *(str(column[key]) for column in columns))

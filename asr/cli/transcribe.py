@@ -51,6 +51,7 @@ def transcribe(
     channels: Annotated[
         Channels, typer.Option(help="Mix channels down, or transcribe each by itself.")
     ] = Channels.MIX,
+    language: Annotated[str, typer.Option(help="Code of the speech; auto leaves it to the model.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what --output already holds; do the rest.")
     ] = False,
@@ -67,6 +68,7 @@ def transcribe(
     from asr.models.base import DecodingOptions
     from asr.models.resolve import resolve_model
     from asr.recognizer import Recognizer
+    from asr.text.languages import AUTO, known_code
 
     reference = resolve_model(model).reference
     sink = open_sink(output_format, output, sources, reference)
@@ -77,7 +79,8 @@ def transcribe(
     failures: list[str] = []
     if todo:
         recognizer = Recognizer.load(reference, engine=engine, num_workers=workers)
-        failures = _run(todo, sink, recognizer, DecodingOptions(beam_size=beam_size))
+        code = None if language == AUTO else known_code(language, recognizer.languages, reference)
+        failures = _run(todo, sink, recognizer, DecodingOptions(beam_size=beam_size, language=code))
     sink.finish()
     for failure in failures:
         message(failure)

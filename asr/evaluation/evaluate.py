@@ -20,13 +20,15 @@ from asr.evaluation.terms import BiasedErrors, TermCounts, biased_errors, term_c
 from asr.evaluation.wer import ErrorCounts, align_words, char_errors, sum_counts, word_errors
 from asr.models.base import DecodingOptions, Samples
 from asr.recognizer import Recognizer
-
-DEFAULT_NORMALIZER = "whisper-en-1"
+from asr.text.normalize import BY_CHARACTER, DEFAULT_NORMALIZER
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One utterance's outcome; error counts are None where there is no transcript, term counts where no terms."""
+    """One utterance's outcome; error counts are None where there is no transcript, term counts where no terms.
+
+    Under a normaliser by character, words are characters.
+    """
 
     id: str
     speaker: str
@@ -58,8 +60,13 @@ class Evaluation:
     compute_s: float = 0.0
 
     @property
+    def by_character(self) -> bool:
+        """Whether the language is written without spaces, so that its words are characters here."""
+        return self.normalizer in BY_CHARACTER
+
+    @property
     def words(self) -> ErrorCounts | None:
-        """Corpus counts, or None if no row has a transcript."""
+        """Corpus counts, or None if no row has a transcript; of characters under a normaliser by character."""
         found = [row.words for row in self.rows if row.words is not None]
         return sum_counts(found) if found else None
 
@@ -77,7 +84,12 @@ class Evaluation:
 
     @property
     def wer(self) -> float | None:
-        """Word error rate as a share."""
+        """Word error rate as a share; None without transcripts, and where words are not written apart."""
+        return self.words.rate if self.words is not None and not self.by_character else None
+
+    @property
+    def text_error(self) -> float | None:
+        """WER, or CER where words are not written apart; as a share, None without transcripts."""
         return self.words.rate if self.words is not None else None
 
     @property
@@ -98,14 +110,16 @@ class Evaluation:
 
     @property
     def error(self) -> float:
-        """What a model is judged by: WER, or 1 - term F1 where there is no transcript; as a share."""
-        wer = self.wer
-        return wer if wer is not None else 1.0 - (self.term_f1 or 0.0)
+        """What a model is judged by: WER or CER, or 1 - term F1 where there is no transcript; as a share."""
+        text_error = self.text_error
+        return text_error if text_error is not None else 1.0 - (self.term_f1 or 0.0)
 
     @property
     def error_name(self) -> str:
         """What :attr:`error` is."""
-        return "WER" if self.words is not None else "term error"
+        if self.words is None:
+            return "term error"
+        return "CER" if self.by_character else "WER"
 
     @property
     def rtfx(self) -> float | None:
@@ -225,28 +239,36 @@ def _errors(evaluation: Evaluation) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def as_document(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything as JSON-ready values; rates are shares, ``None`` where they are not defined."""
+    """Everything as JSON-ready values; rates are shares, ``None`` where they are not defined.
+
+    Substitutions, deletions and insertions are of what ``metric`` counts: words, or characters for a CER.
+    """
     words, chars, terms, biased = evaluation.words, evaluation.chars, evaluation.terms, evaluation.biased
+    by_character = evaluation.by_character
+    interval = _interval(evaluation) if words else None
     document: dict[str, Any] = {
         "model": evaluation.model,
         "normalizer": evaluation.normalizer,
         "utterances": len(evaluation.rows),
         "utterances_with_text": sum(row.words is not None for row in evaluation.rows),
-        "wer": words.rate if words else None,
-        "wer_interval": _interval(evaluation) if words else None,
+        "metric": evaluation.error_name,
+        "wer": evaluation.wer,
+        "wer_interval": None if by_character else interval,
         "cer": chars.rate if chars else None,
+        "cer_interval": interval if by_character else None,
         "substitutions": words.substitutions if words else None,
         "deletions": words.deletions if words else None,
         "insertions": words.insertions if words else None,
-        "reference_words": words.num_reference if words else None,
+        "reference_words": words.num_reference if words and not by_character else None,
+        "reference_characters": chars.num_reference if chars else None,
         "term_recall": terms.recall if terms else None,
         "term_precision": terms.precision if terms else None,
         "term_f1": terms.f1 if terms else None,
         "terms_said": terms.true_positives + terms.false_negatives if terms else None,
         "terms_missed": terms.false_negatives if terms else None,
         "terms_inserted": terms.false_positives if terms else None,
-        "biased_wer": biased.biased.rate if biased else None,
-        "unbiased_wer": biased.unbiased.rate if biased else None,
+        "biased_wer": biased.biased.rate if biased and not by_character else None,
+        "unbiased_wer": biased.unbiased.rate if biased and not by_character else None,
         "audio_s": round(evaluation.audio_s, 3),
         "rtfx": round(evaluation.rtfx, 2) if evaluation.rtfx else None,
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from asr.errors import InputError
-from asr.text.normalize import DEFAULT_NORMALIZER, get_normalizer
+from asr.text.normalize import BY_CHARACTER, DEFAULT_NORMALIZER, get_normalizer
 
 Kind = Literal["hit", "substitution", "deletion", "insertion"]
 
@@ -113,7 +113,7 @@ def word_errors_by_row(
 
 
 def char_errors(reference: str, hypothesis: str, normalizer: str = DEFAULT_NORMALIZER) -> ErrorCounts:
-    """Character errors of one row; a space counts as a character."""
+    """Character errors of one row; a space counts as a character, but for a normaliser by character."""
     return char_errors_by_row([reference], [hypothesis], normalizer)[0]
 
 
@@ -140,7 +140,8 @@ def _align(
     if not references:
         return []
     normalize = get_normalizer(normalizer)
-    process = jiwer.process_characters if by_character else jiwer.process_words
+    split = by_character and normalizer not in BY_CHARACTER  # whose words are characters already
+    process = jiwer.process_characters if split else jiwer.process_words
     output = process([normalize(text) for text in references], [normalize(text) for text in hypotheses])
     rows = zip(output.alignments, output.references, output.hypotheses, strict=True)
     return [tuple(_steps(chunks, reference, hypothesis)) for chunks, reference, hypothesis in rows]

@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 
 from asr.errors import OptionError
+from asr.text.languages import WITHOUT_SPACES
 from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_S
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _PUNCTUATION_AHEAD = "\"'“¿([{-"
 _PUNCTUATION_BEHIND = "\"'.。,，!！?？:：”)]}、%"
-_WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class WhisperTokenizer:
         Punctuation joins the word it belongs to. The numbers of tokens sum to ``len(tokens)``.
         """
         units = self._characters(tokens)
-        if (language or "en") not in _WITHOUT_SPACES:
+        if (language or "en") not in WITHOUT_SPACES:
             units = _at_spaces(units)
         return _join_punctuation(units)
 

@@ -18,6 +18,9 @@ Normalizer = Callable[[str], str]
 
 DEFAULT_NORMALIZER = "whisper-en-1"
 
+BY_CHARACTER = frozenset({"basic-chars-1"})
+"""Normalisers whose words are characters: what is counted under them is a CER."""
+
 _APOSTROPHES = re.compile(r"(?<=[^\W_])'(?=[^\W_])")
 _SPELLED = re.compile(r"\b\w(?: \w)+\b")
 
@@ -36,6 +39,24 @@ def basic(text: str) -> str:
         for index, sign in enumerate(text)
     )
     return raw("".join(signs))
+
+
+def basic_characters(text: str) -> str:
+    """``basic-chars-1``, for languages written without spaces: ``basic-1``, then a space after every character.
+
+    A word is a character then, so that rates over words are rates over characters, terms are found in unbroken text,
+    and where a model puts spaces is no error.
+    """
+    return " ".join(basic(text).replace(" ", ""))
+
+
+def whisper_basic(text: str) -> str:
+    """``whisper-basic-1``: Whisper's normaliser for languages other than English (Radford et al. 2022, appendix C).
+
+    Lower case, no bracketed remarks, marks, symbols and punctuation as spaces: apostrophes part words. Combining
+    marks without a composed form become spaces, too, so it does not suit scripts that write vowels with them.
+    """
+    return raw(_basic()(text))
 
 
 def whisper_english(text: str) -> str:
@@ -59,6 +80,14 @@ def whisper_english_spelled(text: str) -> str:
 
 
 @functools.cache
+def _basic() -> Normalizer:
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer
+
+    normalize: Normalizer = BasicTextNormalizer()
+    return normalize
+
+
+@functools.cache
 def _english() -> Normalizer:
     from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
@@ -70,6 +99,8 @@ NORMALIZERS: Mapping[str, Normalizer] = MappingProxyType(
     {
         "raw-1": raw,
         "basic-1": basic,
+        "basic-chars-1": basic_characters,
+        "whisper-basic-1": whisper_basic,
         "whisper-en-1": whisper_english,
         "whisper-en-spelled-1": whisper_english_spelled,
     }

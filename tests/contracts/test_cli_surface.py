@@ -16,7 +16,8 @@ SURFACE = {
     "data synthesize": "--copies --out --per-term --seed --templates --terms --text",
     "data validate": "--against --json --model <manifest>",
     "doctor": "--json --model",
-    "evaluate": "--against --beam-size --engine --json --model --normalizer --report --terms --workers <manifest>",
+    "evaluate": "--against --beam-size --engine --json --language --model --normalizer --report --terms --workers "
+    "<manifest>",
     "models alias": "<alias_name> <name> <version>",
     "models export": "<directory> <reference>",
     "models import": "--json --name <directory>",
@@ -24,7 +25,8 @@ SURFACE = {
     "models show": "--json <reference>",
     "serve": "--address --allow-admin --config --device --model",
     "stream": "--chunk-ms --encoding --json --language --microphone --model --rate --realtime --server <file>",
-    "transcribe": "--beam-size --channels --engine --format --manifest --model --output --resume --workers <files>",
+    "transcribe": "--beam-size --channels --engine --format --language --manifest --model --output --resume --workers "
+    "<files>",
 }
 
 

@@ -142,7 +142,12 @@ def _spoken(result: SetResult, found: Difference, names: tuple[str, str], budget
     return Spoken(
         id=utterance.id,
         details=", ".join([*speaker, f"{utterance.duration_s:.1f}{THIN}s"]),
-        errors=_errors(found, adapted, has_base=base is not None),
+        errors=_errors(
+            found,
+            adapted,
+            "characters" if result.adapted.by_character else "words",
+            has_base=base is not None,
+        ),
         audio=audio,
         missing_audio=missing,
         language=utterance.language or "",
@@ -155,11 +160,11 @@ def _spoken(result: SetResult, found: Difference, names: tuple[str, str], budget
     )
 
 
-def _errors(found: Difference, row: Row, *, has_base: bool) -> str:
+def _errors(found: Difference, row: Row, unit: str, *, has_base: bool) -> str:
     count = (
         row.words.num_reference if row.words is not None else row.terms.said if row.terms is not None else 0
     )
-    unit = "words" if row.words is not None else "terms"
+    unit = unit if row.words is not None else "terms"
     before = f"{found.base_errors} before, " if has_base else ""
     return f"errors: {before}{found.errors}{' now' if has_base else ''}, of {count} {unit}"  # fmt: skip
 

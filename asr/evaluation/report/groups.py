@@ -127,11 +127,12 @@ def _group_table(
     groups: tuple[Mapping[Key, GroupCounts] | None, Mapping[Key, GroupCounts]],
     name_of: Callable[[Key], str],
 ) -> Table:
-    """Groups with WER, or term recall where there are no transcripts."""
+    """Groups with WER or CER, or term recall where there are no transcripts."""
     id_, title, first = heads
     before, after = groups
     by_words = result.adapted.words is not None
-    metric = "WER" if by_words else "Term recall"
+    metric = result.adapted.error_name if by_words else "Term recall"
+    unit = "Characters" if result.adapted.by_character else "Words"
     rate = _wer_of if by_words else _recall_of
     pairs = [(None if before is None else rate(before[name]), rate(after[name])) for name in after]
     marks = strips((_mark(base), _mark(adapted)) for base, adapted in pairs)
@@ -147,7 +148,7 @@ def _group_table(
                 Cell(strip=strip, order=adapted),
             )
         )
-    sizes = ("Utterances", "Words" if by_words else "Terms said")
+    sizes = ("Utterances", unit if by_words else "Terms said")
     rates = (*_doubled(names, metric, before), "Change") if before is not None else (metric,)
     return Table(
         id=id_, title=title, columns=(first, *sizes, *rates, metric), rows=tuple(rows), is_sortable=True

@@ -57,10 +57,14 @@ class Headline:
 
 
 def headline(result: SetResult) -> list[Headline]:
-    """WER where there are transcripts, term recall where there are terms; both where both are."""
+    """WER or CER where there are transcripts, term recall where there are terms; both where both are."""
     found = []
     if result.adapted.words is not None:
-        found.append(_headline(result, "WER", word_interval, paired_errors(result), less_is_better=True))
+        found.append(
+            _headline(
+                result, result.adapted.error_name, word_interval, paired_errors(result), less_is_better=True
+            )
+        )
     if result.adapted.terms is not None:
         paired = _paired_recall(result)
         found.append(_headline(result, "term recall", recall_interval, paired, less_is_better=False))
@@ -68,7 +72,7 @@ def headline(result: SetResult) -> list[Headline]:
 
 
 def word_interval(evaluation: Evaluation) -> Interval | None:
-    """WER with its interval, or None without transcripts."""
+    """WER, or CER where words are not written apart, with its interval; None without transcripts."""
     pairs = [(row.words.errors, row.words.num_reference) if row.words else (0, 0) for row in evaluation.rows]
     return _interval(evaluation, pairs) if evaluation.words is not None else None
 
@@ -103,14 +107,22 @@ def paired_errors(result: SetResult) -> PairedComparison | None:
 
 def metrics_table(result: SetResult, key: str, names: tuple[str, str]) -> Table:
     """Every metric that is defined on the set, before and after."""
+    by_character = result.adapted.by_character
+    cer = _rate_row("Character error rate (CER)", result, char_interval, less_is_better=True)
+    wer = _rate_row("Word error rate (WER)", result, word_interval, less_is_better=True)
+    unit = "Characters" if by_character else "Words"
     rows = [
-        _rate_row("Word error rate (WER)", result, word_interval, less_is_better=True),
-        *(_count_row(label, result, get) for label, get in _WORD_COUNTS),
-        _rate_row("Character error rate (CER)", result, char_interval, less_is_better=True),
+        cer if by_character else wer,
+        *(_count_row(label, result, get) for label, get in _ERROR_COUNTS),
+        _count_row(f"{unit} of the reference", result, lambda e: e.words.num_reference if e.words else None),
+        None if by_character else cer,
         _rate_row("Term recall", result, recall_interval, less_is_better=False),
         *(_share_row(label, result, get, less_is_better=False) for label, get in _TERM_SHARES),
         *(_count_row(label, result, get) for label, get in _TERM_COUNTS),
-        *(_share_row(label, result, get, less_is_better=True) for label, get in _BIASED),
+        *(
+            _share_row(f"{result.adapted.error_name} {label}", result, get, less_is_better=True)
+            for label, get in _BIASED
+        ),
         _speed_row(result),
     ]
     has_base = result.base is not None
@@ -121,11 +133,10 @@ def metrics_table(result: SetResult, key: str, names: tuple[str, str]) -> Table:
 
 Rate = Callable[[Evaluation], float | None]
 
-_WORD_COUNTS: tuple[tuple[str, Rate], ...] = (
+_ERROR_COUNTS: tuple[tuple[str, Rate], ...] = (
     ("Substitutions", lambda e: e.words.substitutions if e.words else None),
     ("Deletions", lambda e: e.words.deletions if e.words else None),
     ("Insertions", lambda e: e.words.insertions if e.words else None),
-    ("Words of the reference", lambda e: e.words.num_reference if e.words else None),
 )
 _TERM_SHARES: tuple[tuple[str, Rate], ...] = (
     ("Term precision", lambda e: e.terms.precision if e.terms else None),
@@ -137,8 +148,8 @@ _TERM_COUNTS: tuple[tuple[str, Rate], ...] = (
     ("Terms inserted", lambda e: e.terms.false_positives if e.terms else None),
 )
 _BIASED: tuple[tuple[str, Rate], ...] = (
-    ("WER inside terms (biased)", lambda e: e.biased.biased.rate if e.biased else None),
-    ("WER outside terms (unbiased)", lambda e: e.biased.unbiased.rate if e.biased else None),
+    ("inside terms (biased)", lambda e: e.biased.biased.rate if e.biased else None),
+    ("outside terms (unbiased)", lambda e: e.biased.unbiased.rate if e.biased else None),
 )
 
 

@@ -17,6 +17,11 @@ KNOWN = [
     ("basic-1", "Don’t — “stop”, it's 5%: naïve!", "don't stop it's 5 naïve"),
     ("basic-1", "ﬁve-point-two (approx.)", "five point two approx"),
     ("basic-1", "'quoted' rock 'n' roll", "quoted rock n roll"),
+    ("basic-1", "हिन्दी में", "हिन्दी में"),
+    ("whisper-basic-1", "Darf's Straße sein? [lacht] 5%", "darf s straße sein 5"),
+    ("whisper-basic-1", "Mae'r ŵyl ar ddydd Mawrth.", "mae r ŵyl ar ddydd mawrth"),
+    ("basic-chars-1", "東京は、 ２時です。", "東 京 は 2 時 で す"),
+    ("basic-chars-1", " ", ""),
     ("whisper-en-1", "TWO SIXTY", "260"),
     ("whisper-en-1", "260", "260"),
     (
@@ -52,9 +57,11 @@ def test_the_result_is_words_joined_by_single_spaces(text: str, name: str) -> No
 
 
 def test_names() -> None:
-    assert list(NORMALIZERS) == ["raw-1", "basic-1", "whisper-en-1", "whisper-en-spelled-1"]
+    assert list(NORMALIZERS) == [
+        "raw-1", "basic-1", "basic-chars-1", "whisper-basic-1", "whisper-en-1", "whisper-en-spelled-1",
+    ]  # fmt: skip
     assert get_normalizer() is NORMALIZERS[DEFAULT_NORMALIZER]
-    with pytest.raises(OptionError, match="use raw-1, basic-1, whisper-en-1"):
+    with pytest.raises(OptionError, match="use raw-1, basic-1, basic-chars-1, whisper-basic-1, whisper-en-1"):
         get_normalizer("whisper")
 
 

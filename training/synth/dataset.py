@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from asr.audio.files import audio_duration_s, write_audio
 from asr.data.manifest import Utterance, write_manifest
 from asr.errors import InputError, OptionError
+from asr.text.languages import ENGLISH
 from asr.units import MAX_UTTERANCE_S, to_samples, to_seconds
 from training.augment import AugmentOptions, Range, active_rms, augment
 from training.synth.speech import MAX_SPEED, MIN_SPEED, SpeechEngine, engines_named
@@ -57,6 +58,7 @@ class SynthesisOptions:
         seed: of everything that is drawn.
         engines: names of speech engines; () takes all that are installed, so that the data set depends on the
             machine.
+        language: of the sentences; goes into the manifest.
         speed: range of the pace, within 0.5 to 2.
         pitch: range of the factor on each voice's fundamental, within 0.7 to 1.4.
         silence_s: range of the silence before and after the speech.
@@ -68,6 +70,7 @@ class SynthesisOptions:
     copies: int = 1
     seed: int = 0
     engines: tuple[str, ...] = ()
+    language: str = ENGLISH
     speed: Range = (0.8, 1.25)
     pitch: Range = (0.92, 1.1)
     silence_s: Range = (0.1, 0.6)
@@ -131,7 +134,9 @@ def synthesize_dataset(
         OptionError, MissingDependencyError: an engine that is unknown or not installed.
     """
     _check_ids(sentences)
-    plan = _Plan(out_dir=Path(out_dir), options=options, engines=engines_named(options.engines))
+    plan = _Plan(
+        out_dir=Path(out_dir), options=options, engines=engines_named(options.engines, options.language)
+    )
     jobs = [(sentence, copy) for sentence in sentences for copy in range(options.copies)]
     made: list[Utterance | None] = [None] * len(jobs)
     failures: list[str] = []
@@ -178,6 +183,7 @@ class _Plan:
             text=sentence.text,
             terms=sentence.terms,
             speaker=speaker,
+            language=self.options.language,
         )
 
     def _sound(

@@ -1,6 +1,7 @@
 """Engines that speak a text: hibari-tts, whose voice ships in its wheel, and espeak-ng where it is installed.
 
-Further engines implement ``SpeechEngine``. Noise, rooms and telephones are ``training.augment``.
+hibari speaks English; espeak-ng a hundred languages, robotically. Further engines implement ``SpeechEngine``. Noise,
+rooms and telephones are ``training.augment``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from asr.audio.files import read_audio_bytes
 from asr.audio.resample import resample
 from asr.errors import AudioError, InputError, MissingDependencyError, OptionError
+from asr.text.languages import ENGLISH, language_code
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 MIN_PITCH, MAX_PITCH = 0.5, 2.0
@@ -174,32 +176,54 @@ def _within_full_scale(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples * np.float32(_MAX_PEAK / peak) if peak > _MAX_PEAK else samples
 
 
-class EspeakEngine:
-    """espeak-ng, as a program; robotic, but its voices and its rules for unknown words differ from hibari's.
+ESPEAK_ENGLISH: Final = (
+    "en-us",
+    "en-us+m3",
+    "en-us+f2",
+    "en-us+f4",
+    "en-gb",
+    "en-gb+m7",
+    "en-gb-scotland+m1",
+    "en-029+f3",
+)
+# The voice as it is, then other speakers made from it: men and women of espeak-ng's own "variants".
+ESPEAK_VARIANTS: Final = ("", "+m1", "+m3", "+m5", "+m7", "+f1", "+f2", "+f3", "+f4")
+# Where espeak-ng's code is another than Whisper's.
+_ESPEAK_CODES: Final = {"zh": "cmn", "no": "nb"}
 
-    Raises:
-        MissingDependencyError: espeak-ng is not installed.
-    """
+
+class EspeakEngine:
+    """espeak-ng, as a program; robotic, but it speaks many languages, and its rules for unknown words are its own."""
 
     name = "espeak"
-    voices = (
-        "en-us",
-        "en-us+m3",
-        "en-us+f2",
-        "en-us+f4",
-        "en-gb",
-        "en-gb+m7",
-        "en-gb-scotland+m1",
-        "en-029+f3",
-    )
     _WORDS_PER_MINUTE = 165
     _TIMEOUT_S = 60
 
-    def __init__(self) -> None:
+    def __init__(self, language: str = ENGLISH) -> None:
+        """Speak ``language``.
+
+        Raises:
+            MissingDependencyError: espeak-ng is not installed.
+            OptionError: it has no voice of the language.
+        """
         program = shutil.which("espeak-ng")
         if program is None:
             raise MissingDependencyError("espeak-ng is not installed: apt-get install espeak-ng")
         self._program = program
+        self._voices = ESPEAK_ENGLISH if language == ENGLISH else _espeak_voices(program, language)
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """espeak-ng's voices of the language, each as several speakers."""
+        return self._voices
+
+    @functools.cached_property
+    def version(self) -> str:
+        """The program's version: other versions say things differently."""
+        shown = subprocess.run(
+            [self._program, "--version"], capture_output=True, timeout=self._TIMEOUT_S, check=False
+        ).stdout.decode(errors="replace")
+        return shown.partition(":")[2].split()[0] if ":" in shown else "unknown"
 
     def synthesize(
         self, text: str, *, voice: str, speed: float, pitch: float, seed: int
@@ -233,31 +257,83 @@ class EspeakEngine:
         return samples
 
 
+@functools.cache
+def _espeak_voices(program: str, language: str) -> tuple[str, ...]:
+    """The voices of a language that need no other program, each in ``ESPEAK_VARIANTS``.
+
+    Raises:
+        OptionError: there is none.
+    """
+    code = _ESPEAK_CODES.get(language_code(language), language_code(language))
+    listed = subprocess.run([program, "--voices"], capture_output=True, timeout=60, check=False).stdout
+    # priority, language, age and gender, name, file, other languages
+    rows = [line.split() for line in listed.decode(errors="replace").splitlines()[1:]]
+    named = [(row[1], row[4]) for row in rows if len(row) > 4]
+    own = [
+        name
+        for name, file in named
+        # "mb/" are MBROLA's, another program; romanised spellings are not what people write
+        if name.partition("-")[0] == code and "latn" not in name.lower() and not file.startswith("mb/")
+    ]
+    if not own:
+        raise OptionError(
+            f"espeak-ng has no voice for {language!r}; give recordings of the language (--train and --dev), or speech "
+            "that you synthesised elsewhere",
+            field="language",
+        )
+    return tuple(f"{name}{variant}" for name in dict.fromkeys(own) for variant in ESPEAK_VARIANTS)
+
+
 def espeak_available() -> bool:
     """Whether espeak-ng is installed."""
     return shutil.which("espeak-ng") is not None
 
 
-def available_engines() -> list[SpeechEngine]:
-    """The engines of this machine, the best first."""
+def available_engines(language: str = ENGLISH) -> list[SpeechEngine]:
+    """The engines of this machine that speak a language, the best first.
+
+    Raises:
+        MissingDependencyError: only espeak-ng could, and it is not installed.
+        OptionError: it could not either.
+    """
+    if language != ENGLISH:
+        return [_espeak(language)]
     engines: list[SpeechEngine] = [HibariEngine()]
     if espeak_available():
         engines.append(EspeakEngine())
     return engines
 
 
-def engines_named(names: tuple[str, ...]) -> list[SpeechEngine]:
-    """The engines with these names; all that are available for ().
+def engines_named(names: tuple[str, ...], language: str = ENGLISH) -> list[SpeechEngine]:
+    """The engines with these names, for a language; all that are available for ().
 
     Raises:
-        OptionError: an unknown name.
+        OptionError: an unknown name, or an engine that does not speak the language.
         MissingDependencyError: an engine that is not installed.
     """
-    known: dict[str, Callable[[], SpeechEngine]] = {"hibari": HibariEngine, "espeak": EspeakEngine}
+    known: dict[str, Callable[[str], SpeechEngine]] = {"hibari": _hibari_for, "espeak": _espeak}
     for name in names:
         if name not in known:
             raise OptionError(f"there is no speech engine {name!r}; use {', '.join(known)}", field="engines")
-    return [known[name]() for name in names] if names else available_engines()
+    return [known[name](language) for name in names] if names else available_engines(language)
+
+
+def _hibari_for(language: str) -> SpeechEngine:
+    if language != ENGLISH:
+        raise OptionError(f"hibari speaks English alone, not {language!r}; use espeak", field="engines")
+    return HibariEngine()
+
+
+def _espeak(language: str) -> SpeechEngine:
+    try:
+        return EspeakEngine(language)
+    except MissingDependencyError as error:
+        if language == ENGLISH:
+            raise
+        raise MissingDependencyError(
+            f"speaking {language!r} needs espeak-ng, which is not installed: apt-get install espeak-ng, or give "
+            "recordings (--train and --dev)"
+        ) from error
 
 
 def _check_settings(engine: SpeechEngine, voice: str, speed: float, pitch: float) -> None:
@@ -272,4 +348,4 @@ def _check_settings(engine: SpeechEngine, voice: str, speed: float, pitch: float
 
 
 def _unspeakable(engine: str, text: str) -> InputError:
-    return InputError(f"{engine} has no sounds for {text!r}; write it in English letters and words")
+    return InputError(f"{engine} has no sounds for {text!r}; write it in letters and words of its language")

@@ -74,6 +74,10 @@ class CarrierSentence:
     terms: tuple[str, ...]
 
 
+# For a language that we have no sentences in: nothing but terms, so that no word of another language is taught.
+BARE_TEMPLATES = ("{term}.", "{term}?", "{term}, {other}.", "{other}, {term}.", "{term}, {other}?")
+
+
 def read_text_lines(path: Path, max_words: int = MAX_WORDS) -> list[str]:
     """Read domain text, one utterance a line; blank lines are skipped.
 

@@ -167,3 +167,50 @@ def test_without_espeak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert [engine.name for engine in available_engines()] == ["hibari"]
     with pytest.raises(MissingDependencyError, match="apt-get install espeak-ng"):
         EspeakEngine()
+
+
+def test_another_language_without_espeak_names_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        MissingDependencyError, match=r"speaking 'cy' needs espeak-ng.*apt-get install espeak-ng"
+    ):
+        engines_named((), "cy")
+
+
+def test_hibari_speaks_english_alone() -> None:
+    with pytest.raises(OptionError, match="hibari speaks English alone, not 'de'; use espeak"):
+        engines_named(("hibari",), "de")
+
+
+@pytest.mark.skipif(not espeak_available(), reason="espeak-ng is not installed")
+@pytest.mark.parametrize(
+    ("language", "first", "text"),
+    [
+        ("de", "de", "Guten Morgen."),
+        ("cy", "cy", "Bore da."),
+        ("zh", "cmn", "早上好。"),
+        ("no", "nb", "God morgen."),
+    ],
+)
+def test_espeak_has_several_speakers_of_a_language(language: str, first: str, text: str) -> None:
+    (engine,) = engines_named((), language)
+    assert engine.voices[0] == first and len(engine.voices) >= 9
+    assert {voice.partition("+")[0].partition("-")[0] for voice in engine.voices} == {first}
+    spoken = {
+        engine.synthesize(text, voice=voice, speed=1.0, pitch=1.0, seed=0).tobytes()
+        for voice in engine.voices[:9]
+    }
+    assert len(spoken) == 9
+
+
+@pytest.mark.skipif(not espeak_available(), reason="espeak-ng is not installed")
+def test_a_language_without_a_voice_is_refused() -> None:
+    with pytest.raises(OptionError, match="no voice for 'ln'; give recordings"):
+        EspeakEngine("ln")
+
+
+@pytest.mark.skipif(not espeak_available(), reason="espeak-ng is not installed")
+def test_espeak_says_its_version() -> None:
+    assert EspeakEngine().version[0].isdigit()

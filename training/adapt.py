@@ -107,7 +107,7 @@ class _Job:
         mixes = measurer.measure_mixes(tuned)
         chosen = measurer.choose(mixes)
         final = measurer.mixed(tuned, chosen.score.mix)
-        contexts = measurer.prove_whole(mixes[0], chosen, final)
+        contexts = measurer.prove_whole(chosen, final)
         folder = self._export(final)
         finished = self._family.finish(folder)
         if finished is not None:

@@ -13,6 +13,7 @@ from asr.cli.data import data_app
 from asr.cli.models import models_app
 from asr.errors import OptionError
 from training.align_command import align
+from training.assess_command import assess
 from training.import_command import import_model
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def synthesize(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    app.command()(assess)
     app.command()(adapt)
     data_app.command()(synthesize)
     data_app.command()(align)

@@ -11,6 +11,7 @@ from server.cli import app
 SURFACE = {
     "adapt": "--alias --base --config --dev --general --json --method --name --seed --templates --terms --test --text "
     "--train --workers",
+    "assess": "--budget-minutes --json --model --own-length --seed --terms --text --workers <manifest>",
     "data align": "--json --min-score --model --out <manifest>",
     "data split": "--by --dev --json --out --test <manifest>",
     "data synthesize": "--copies --out --per-term --seed --templates --terms --text",

@@ -27,6 +27,7 @@ from asr.models.resolve import ResolvedModel, resolve_model
 from asr.recognizer import Recognizer
 from asr.registry import Registry
 from asr.storage import exclusive, home_dir
+from asr.text.languages import ENGLISH
 from training.checkpoint import CheckpointStore
 from training.data import AdaptationData, collect
 from training.distributed import Processes, joined
@@ -35,6 +36,7 @@ from training.exhaustion import explained
 from training.families import open_family
 from training.family import Plan, Rows, VariantScorer
 from training.gate import GateVerdict, judge
+from training.languages import base_languages, settled
 from training.loop import Hooks, TrainingLoop, TrainingResult
 from training.measuring import Measurer, Probed, Variant
 from training.methods import Method
@@ -76,10 +78,12 @@ class _Job:
     ) -> None:  # fmt: skip
         self._processes = processes
         self._registry = registry
-        self._spec = spec
         self._reporter = reporter
         self._num_workers = num_workers
         self._base: ResolvedModel = resolve_model(spec.base)
+        self._languages = base_languages(self._base)
+        spec, self._language_notes = settled(spec, self._languages)
+        self._spec = spec
         self.folder = home_dir("work", spec.digest(self._base.sha256, __version__, *_input_hashes(spec)))
         torch.manual_seed(spec.seed)
         torch.set_num_threads(max(1, num_workers // processes.size))
@@ -176,7 +180,10 @@ class _Job:
         return report
 
     def _collect(self) -> AdaptationData:
-        data = collect(self._spec, self.folder / "data", self._reporter)
+        data = collect(
+            self._spec, self.folder / "data", self._reporter, knows_english=ENGLISH in self._languages
+        )
+        data.notes[:0] = self._language_notes
         for note in data.notes:
             self._reporter.note(note)
         return data
@@ -248,9 +255,10 @@ class _Job:
         """The exported version against the reference engine, and its speed against the base's."""
         probes = scorer.segments((*data.dev, *data.general))[:PARITY_PROBES]
         reference, exported = self._family.engines(folder, context)
-        parity = check_parity(reference, exported, probes, GREEDY)
+        language = self._spec.code  # of dev, whose segments come first
+        parity = check_parity(reference, exported, probes, replace(GREEDY, language=language))
         base = Recognizer.load(self._base.reference, num_threads=self._num_workers)
-        ratio = latency_ratio(base, exported, probes, SERVED)
+        ratio = latency_ratio(base, exported, probes, replace(SERVED, language=language))
         exported.close()
         base.close()
         self._reporter.note(

@@ -27,13 +27,17 @@ HASHES = "SHA256SUMS"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePoint:
-    """One evaluation during training: where, the mean loss since the last one, and dev's rates (None if not defined)."""
+    """One evaluation during training: where, the mean loss since the last one, and dev's rates (None if not defined).
+
+    ``dev_wer`` is what ``metric`` says: a CER where words are not written apart.
+    """
 
     step: int
     epoch: float
     loss: float
     dev_wer: float | None
     dev_term_f1: float | None
+    metric: str = "WER"
 
     def as_line(self) -> str:
         """For the person who waits."""
@@ -41,7 +45,7 @@ class CurvePoint:
         if self.step:
             parts.append(f"loss {self.loss:.3f}")
         if self.dev_wer is not None:
-            parts.append(f"dev WER {self.dev_wer:.2%}")
+            parts.append(f"dev {self.metric} {self.dev_wer:.2%}")
         if self.dev_term_f1 is not None:
             parts.append(f"term F1 {self.dev_term_f1:.3f}")
         return ", ".join(parts)

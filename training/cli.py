@@ -42,6 +42,9 @@ def adapt(
         Path | None, typer.Option(help="Manifest of general speech, for the forgetting check.")
     ] = None,
     templates: Annotated[Path | None, typer.Option(help="Carrier sentences with {term}, one a line.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Code of the domain's language, such as cy; auto: what the rows name.")
+    ] = None,
     method: Annotated[MethodName, typer.Option(help="What is trained.")] = MethodName.AUTO,
     alias: Annotated[str, typer.Option(help="Alias to move to the new version if the gate passes.")] = "",
     config: Annotated[Path | None, typer.Option(help="TOML with [training], [split] and [gate].")] = None,
@@ -55,6 +58,8 @@ def adapt(
     groups = read_option_groups(config) if config else {}
     if seed is not None:
         groups["seed"] = seed
+    if language is not None:
+        groups["language"] = language
     spec = AdaptationSpec(
         base=base, name=name, text=text, terms=terms, train=train, dev=dev, test=test, general=general,
         templates=templates, method=method.value, alias=alias, **groups,
@@ -101,13 +106,22 @@ def synthesize(
     templates: Annotated[Path | None, typer.Option(help="Carrier sentences with {term}, one a line.")] = None,
     per_term: Annotated[int, typer.Option(min=1, help="Carrier sentences for each term.")] = 8,
     copies: Annotated[int, typer.Option(min=1, help="Renderings of each sentence.")] = 1,
+    language: Annotated[str, typer.Option(help="Code of the text; other than en by espeak-ng.")] = "en",
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
 ) -> None:
     """Speak text or a glossary: varied speed, pitch, room, noise and telephone band, seeded for each utterance."""
     from asr.data.glossary import read_terms
+    from asr.text.languages import ENGLISH, language_code
     from training.synth.dataset import Sentence, SynthesisOptions, synthesize_dataset
-    from training.synth.text import carrier_sentences, read_templates, read_text_lines
+    from training.synth.text import (
+        BARE_TEMPLATES,
+        TEMPLATES,
+        carrier_sentences,
+        read_templates,
+        read_text_lines,
+    )
 
+    code = language_code(language)
     if bool(text) == bool(terms):
         raise OptionError("give --text or --terms, one of the two")
     if text:
@@ -117,14 +131,15 @@ def synthesize(
         ]
     else:
         assert terms is not None
-        lines = read_templates(templates) if templates else None
+        built_in = TEMPLATES if code == ENGLISH else BARE_TEMPLATES
+        lines = read_templates(templates) if templates else built_in
         carriers = carrier_sentences(read_terms(terms), per_term=per_term, seed=seed, templates=lines)
         sentences = [
             Sentence(id=f"term-{number:05d}", text=carrier.text, terms=carrier.terms)
             for number, carrier in enumerate(carriers, 1)
         ]
     with reporting() as reporter, reporter.stage("synthesising", len(sentences) * copies) as stage:
-        options = SynthesisOptions(copies=copies, seed=seed)
+        options = SynthesisOptions(copies=copies, seed=seed, language=code)
         manifest = synthesize_dataset(sentences, out, options=options, progress=stage.advance)
     message(f"{len(sentences) * copies} utterances")
     stdout.print(str(manifest), markup=False)

@@ -18,13 +18,22 @@ from asr.data.glossary import Term, read_terms
 from asr.data.manifest import Utterance, manifest_sha256, read_manifest
 from asr.data.splits import split_manifest
 from asr.errors import InputError
+from asr.text.languages import ENGLISH
 from training.copies import augmented_copies
-from training.inputs import check_languages, near_duplicate_notes, read_checked, refuse_leakage, shared_audio
+from training.inputs import (
+    check_languages,
+    in_language,
+    near_duplicate_notes,
+    read_checked,
+    refuse_leakage,
+    shared_audio,
+)
 from training.progress import Reporter
 from training.sounds import write_sounds
 from training.spec import AdaptationSpec
 from training.synth.dataset import Sentence, SynthesisOptions, synthesize_dataset
 from training.synth.text import (
+    BARE_TEMPLATES,
     TEMPLATES,
     CarrierSentence,
     carrier_sentences,
@@ -36,8 +45,6 @@ from training.windows import joined_windows
 _T = TypeVar("_T")
 
 MIN_DEV = 4
-# Not whatever is installed: a job's data, and with them its verdict, must not depend on the machine.
-_ENGINES = ("hibari",)
 _SEED_OFFSETS = {"train": 0, "dev": 1, "general": 2, "replay": 3}
 MAX_GENERAL = 300
 MIN_GENERAL_TO_SHARE = 80  # rows of --general from which on some are trained on
@@ -80,26 +87,38 @@ class _Sources:
     notes: list[str] = field(default_factory=list)
 
 
-def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> AdaptationData:
+def collect(
+    spec: AdaptationSpec, folder: Path, reporter: Reporter, *, knows_english: bool = True
+) -> AdaptationData:
     """Read, split and synthesise everything that ``spec`` names; audio goes below ``folder``.
+
+    Args:
+        spec: of the job.
+        folder: of this job.
+        reporter: to tell what is being done.
+        knows_english: whether the base does; the sentences that ship with the package are English.
 
     Raises:
         InputError: there is not enough to train or to measure on.
     """
     glossary = read_terms(spec.terms) if spec.terms else []
     sources = _Sources()
+    speaker = _Speaker(folder, reporter, spec.seed, spec.code)
     if spec.text:
         _split_text(spec, spec.text, sources)
     if glossary:
         _split_carriers(spec, glossary, sources)
     if spec.train:
-        _split_recordings(spec, read_checked(spec.train, reporter, sources.notes), sources)
-    speaker = _Speaker(folder, reporter, spec.seed)
+        _split_recordings(spec, _read(spec, spec.train, speaker, sources), sources)
     train: list[Utterance] = []
     dev: list[Utterance] = []
+    if not spec.general and not knows_english:
+        raise InputError(
+            f"{spec.base} does not know English, the language of the built-in general sentences: give --general"
+        )
     general, replayed = _general_sets(spec, sources, speaker)
     if spec.has_domain:
-        train = _train_set(spec, sources, speaker, replayed)
+        train = _train_set(spec, sources, speaker, replayed, knows_english=knows_english)
         refuse_leakage(train, general, "--general")
         dev = _dev_set(spec, sources, speaker, train)
     else:
@@ -109,7 +128,6 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
         _check_sizes(train, dev)
     if not any(row.text for row in general):
         raise InputError("the general set has no transcripts; its rows need text")
-    check_languages((*train, *dev, *test, *general))
     said = {term for row in (*dev, *test, *train) for term in row.terms or ()}
     return AdaptationData(
         train=train,
@@ -118,7 +136,7 @@ def collect(spec: AdaptationSpec, folder: Path, reporter: Reporter) -> Adaptatio
         general=general,
         terms=tuple(dict.fromkeys([*(term.text for term in glossary), *(() if glossary else sorted(said))])),
         critical=tuple(term.text for term in glossary if term.critical),
-        sounds=write_sounds(folder / "sounds", seed=spec.seed),
+        sounds=in_language(write_sounds(folder / "sounds", seed=spec.seed), spec.code),
         hashes={
             name: manifest_sha256(rows)
             for name, rows in (("train", train), ("dev", dev), ("test", test), ("general", general))
@@ -134,11 +152,17 @@ class _Speaker:
     folder: Path
     reporter: Reporter
     seed: int
+    language: str
 
-    def speak(self, part: str, sentences: Sequence[Sentence], copies: int = 1) -> list[Utterance]:
+    def speak(
+        self, part: str, sentences: Sequence[Sentence], copies: int = 1, language: str = ""
+    ) -> list[Utterance]:
         if not sentences:
             return []
-        options = SynthesisOptions(copies=copies, seed=self.seed + _SEED_OFFSETS[part], engines=_ENGINES)
+        language = language or self.language
+        options = SynthesisOptions(
+            copies=copies, seed=self.seed + _SEED_OFFSETS[part], engines=_engines(language), language=language
+        )
         with self.reporter.stage(f"speaking {part}", len(sentences) * copies) as stage:
             target = self.folder / part
             manifest = synthesize_dataset(sentences, target, options=options, progress=stage.advance)
@@ -153,28 +177,46 @@ class _Speaker:
             )
 
     def join(self, rows: Sequence[Utterance], count: int) -> list[Utterance]:
+        """Windows of rows in the job's language: a prompt names one."""
         if not count:
             return []
+        own = [row for row in rows if row.language == self.language]
         with self.reporter.stage("joining utterances", count) as stage:
-            return joined_windows(
-                rows, self.folder / "windows", count=count, seed=self.seed, on_done=stage.advance
+            windows = joined_windows(
+                own, self.folder / "windows", count=count, seed=self.seed, on_done=stage.advance
             )
+        return in_language(windows, self.language)
+
+
+def _engines(language: str) -> tuple[str, ...]:
+    """Not whatever is installed: a job's data, and with them its verdict, must not depend on the machine."""
+    return ("hibari",) if language == ENGLISH else ("espeak",)
+
+
+def _read(spec: AdaptationSpec, path: Path, speaker: _Speaker, sources: _Sources) -> list[Utterance]:
+    """A manifest of the user's in the job's language."""
+    rows = read_checked(path, speaker.reporter, sources.notes)
+    check_languages(rows, spec.code)
+    return in_language(rows, spec.code)
 
 
 def _train_set(
-    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, replayed: Sequence[Utterance]
-) -> list[Utterance]:
+    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, replayed: Sequence[Utterance],
+    *, knows_english: bool,
+) -> list[Utterance]:  # fmt: skip
     domain = [
         *sources.train,
         *speaker.copy(sources.train, spec.training.recording_copies),
         *speaker.speak("train", sources.train_sentences, spec.training.copies),
     ]
-    replay = general_sentences("replay", round(len(domain) * spec.training.replay_share))
+    num_replay = round(len(domain) * spec.training.replay_share) if knows_english else 0
+    replay = general_sentences("replay", num_replay)
     if replay:
+        english = "" if spec.code == ENGLISH else " English"
         sources.notes.append(
-            f"replay: {len(replay)} everyday sentences, synthesised, are trained on beside {len(domain)}"
+            f"replay: {len(replay)} everyday{english} sentences, synthesised, are trained on beside {len(domain)}"
         )
-    train = [*domain, *replayed, *speaker.speak("replay", replay)]
+    train = [*domain, *replayed, *speaker.speak("replay", replay, language=ENGLISH)]
     return [*train, *speaker.join(train, round(len(train) * spec.training.window_share))]
 
 
@@ -182,7 +224,7 @@ def _dev_set(
     spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, train: Sequence[Utterance]
 ) -> list[Utterance]:
     if spec.dev:
-        dev = read_checked(spec.dev, speaker.reporter, sources.notes)
+        dev = _read(spec, spec.dev, speaker, sources)
         refuse_leakage(train, dev, "--dev")
     else:
         dev = [*sources.dev, *speaker.speak("dev", sources.dev_sentences)]
@@ -199,7 +241,7 @@ def _test_set(
     if not spec.test:
         sources.notes.append("test: none given, so dev alone judges; give --test for a locked one")
         return []
-    test = read_checked(spec.test, speaker.reporter, sources.notes)
+    test = _read(spec, spec.test, speaker, sources)
     refuse_leakage(seen, test, "--test")
     sources.notes.extend(near_duplicate_notes(seen, test, "--test"))
     if not any(row.text or row.terms is not None for row in test):
@@ -212,12 +254,20 @@ def _general_sets(
 ) -> tuple[list[Utterance], list[Utterance]]:
     """General speech to measure on, and, of the user's own where there is enough, some to train on beside the domain."""
     if not spec.general:
-        general = speaker.speak("general", general_sentences("general", spec.split.general_sentences))
+        sentences = general_sentences("general", spec.split.general_sentences)
+        general = speaker.speak("general", sentences, language=ENGLISH)
         sources.notes.append(
             f"general: {len(general)} everyday sentences, all synthesised; give --general for your own"
+            if spec.code == ENGLISH
+            else f"general: {len(general)} everyday English sentences, all synthesised: they measure what is forgotten "
+            f"of English, nothing of {spec.code}; give --general for speech in {spec.code}"
         )
         return general, []
-    rows = read_checked(spec.general, speaker.reporter, sources.notes)
+    rows = in_language(read_checked(spec.general, speaker.reporter, sources.notes), spec.code)
+    if len(languages := sorted({row.language or "" for row in rows})) > 1:
+        raise InputError(
+            f"--general {spec.general}: rows are in {', '.join(languages)}; give general speech in one language"
+        )
     if not spec.has_domain or not spec.training.replay_share or len(rows) < MIN_GENERAL_TO_SHARE:
         return _limited(rows, MAX_GENERAL, "general", sources.notes), []
     sizes = Counter(row.speaker or row.id for row in rows)
@@ -264,7 +314,13 @@ def _split_carriers(spec: AdaptationSpec, glossary: Sequence[Term], sources: _So
     """Sentences around every term: train from the user's templates or ours, dev always from ours, no text in both."""
     wanted = spec.split.carriers_per_term
     limit = spec.training.max_train_sentences
-    templates = read_templates(spec.templates) if spec.templates else list(TEMPLATES)
+    built_in = TEMPLATES if spec.code == ENGLISH else BARE_TEMPLATES
+    templates = read_templates(spec.templates) if spec.templates else list(built_in)
+    if templates == list(BARE_TEMPLATES):
+        sources.notes.append(
+            f"terms: no carrier sentences in {spec.code} are built in, so terms are spoken bare, in train and in dev; "
+            "give --templates"
+        )
     per_term = max(1, min(wanted, limit // len(glossary), len(templates) - 1 or 1))
     if per_term < wanted:
         sources.notes.append(
@@ -281,11 +337,26 @@ def _split_carriers(spec: AdaptationSpec, glossary: Sequence[Term], sources: _So
         1, -(-2 * MIN_DEV // len(glossary))
     )  # a glossary of one or two terms is measured on enough, too
     kept: dict[str, CarrierSentence] = {}
+    pool = TEMPLATES if spec.code == ENGLISH else templates
+    drawn = _dev_carriers(glossary, pool, spec)
     for term in glossary:
-        drawn = carrier_sentences([term], per_term=len(TEMPLATES), seed=spec.seed + 1)
-        fresh = [carrier for carrier in drawn if carrier.text not in texts]
+        fresh = [carrier for carrier in drawn[term.text] if carrier.text not in texts]
         kept |= {carrier.text: carrier for carrier in fresh[:per_dev]}
     sources.dev_sentences += [_sentence("term", carrier.text, carrier.terms) for carrier in kept.values()]
+
+
+def _dev_carriers(
+    glossary: Sequence[Term], pool: Sequence[str], spec: AdaptationSpec
+) -> dict[str, list[CarrierSentence]]:
+    """Every sentence that ``pool`` makes of each term; in English, where there are many, without a second term."""
+    seed, count = spec.seed + 1, len(pool)
+    if spec.code == ENGLISH:
+        return {
+            term.text: carrier_sentences([term], per_term=count, seed=seed, templates=pool)
+            for term in glossary
+        }
+    drawn = carrier_sentences(glossary, per_term=count, seed=seed, templates=pool)
+    return {term.text: drawn[index * count : (index + 1) * count] for index, term in enumerate(glossary)}
 
 
 def _split_recordings(spec: AdaptationSpec, rows: list[Utterance], sources: _Sources) -> None:

@@ -6,7 +6,7 @@ U tokens, B batch. Labels start behind the prompt; positions that carry no loss 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,9 +65,12 @@ def make_examples(
     rejected: list[Rejected] = []
     for utterance in utterances:
         segments = utterance.extra.get(SEGMENTS)
+        lost = tokenizer.unwritable(target_text(utterance.text or ""))
         tokens = _timed_tokens(segments, tokenizer) if segments else _tokens(utterance.text or "", tokenizer)
         if not tokens:
             rejected.append(Rejected(utterance.id, "no text to learn from"))
+        elif lost:
+            rejected.append(Rejected(utterance.id, f"the tokens cannot write {lost!r} of {utterance.text!r}"))
         elif len(tokens) > MAX_LABEL_TOKENS - 8:
             rejected.append(
                 Rejected(utterance.id, f"{len(tokens)} tokens of text; at most {MAX_LABEL_TOKENS - 8}")
@@ -96,16 +99,22 @@ def _timed_tokens(segments: Any, tokenizer: WhisperTokenizer) -> list[int]:
     return tokens
 
 
-def collate(examples: Sequence[Example], prompt: Sequence[int], end_of_text: int) -> Batch:
+def collate(
+    examples: Sequence[Example], prompt: Sequence[int], end_of_text: int,
+    by_language: Mapping[str, Sequence[int]] | None = None,
+) -> Batch:  # fmt: skip
     """Pad to one length: inputs are prompt and tokens, labels the same one step ahead, ending with end-of-text.
 
-    The last token of ``prompt`` says that there are no timestamps; examples with timestamps go without it.
+    The last token of ``prompt`` says that there are no timestamps; examples with timestamps go without it. Utterances
+    in a language of ``by_language`` have its prompt, which is as long.
     """
+    prompts = by_language or {}
     width = max(len(example.tokens) for example in examples) + len(prompt)
     inputs = np.full((len(examples), width), end_of_text, dtype=np.int64)
     labels = np.full((len(examples), width), IGNORED, dtype=np.int64)
     for row, example in enumerate(examples):
-        before = prompt[:-1] if example.timestamps else prompt
+        own = prompts.get(example.utterance.language or "", prompt)
+        before = own[:-1] if example.timestamps else own
         sequence = [*before, *example.tokens]
         inputs[row, : len(sequence)] = sequence
         labels[row, len(before) - 1 : len(sequence)] = [*example.tokens, end_of_text]

@@ -67,6 +67,7 @@ class GateFigures:
         prob_better: share of paired resamples in which the adapted model has the lower domain error; None where no
             domain was adapted to.
         metric: what the domain error is.
+        general_metric: what is measured on general speech: WER, or CER where words are not written apart.
         resampled: over what the resamples are drawn, e.g. "52 utterances".
         base_general_wer: of the base, as a share.
         general_wer: of the adapted model.
@@ -97,6 +98,7 @@ class GateFigures:
     sound_words: int = 0
     latency_ratio: float | None = None
     whole_general_wer: float | None = None
+    general_metric: str = "WER"
 
 
 def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
@@ -114,7 +116,8 @@ def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
         value=figures.general_wer,
         limit=budget,
         passed=figures.general_wer <= budget,
-        detail=f"general WER {figures.general_wer:.2%} after {figures.base_general_wer:.2%}, at most {budget:.2%}",
+        detail=f"general {figures.general_metric} {figures.general_wer:.2%} after {figures.base_general_wer:.2%}, "
+        f"at most {budget:.2%}",
     )
     export = Check(
         name="export",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from asr.data.manifest import Utterance, audio_sha256, read_manifest
 from asr.data.near_duplicates import MIN_SIMILARITY, near_duplicates_of
 from asr.data.validate import validate_manifest
 from asr.errors import InputError
+from asr.text.languages import ENGLISH, language_code
 from training.progress import Reporter
 
 FATAL = frozenset(
@@ -98,17 +100,22 @@ def near_duplicate_notes(seen: Sequence[Utterance], measured: Sequence[Utterance
     ]
 
 
-def check_languages(rows: Sequence[Utterance]) -> None:
-    """Check that every row that names a language names English, the one that this release adapts to.
+def check_languages(rows: Sequence[Utterance], language: str = ENGLISH) -> None:
+    """Check that every row that names a language names the job's.
 
     Raises:
         InputError: another language.
     """
     others = sorted(
-        {row.language for row in rows if row.language and row.language.split("-")[0].lower() != "en"}
+        {row.language for row in rows if row.language and language_code(row.language) != language}
     )
     if others:
         raise InputError(
-            f"rows are in {', '.join(others)}; this release adapts English only: leave them out, or drop the key "
-            "language if it is wrong"
+            f"rows are in {', '.join(others)}, and the job is in {language}: leave them out, adapt in their language "
+            f"with --language {language_code(others[0])}, or drop the key language if it is wrong"
         )
+
+
+def in_language(rows: Sequence[Utterance], language: str) -> list[Utterance]:
+    """The rows with the code of their language; those that name none are taken to be in ``language``."""
+    return [replace(row, language=language_code(row.language or language)) for row in rows]

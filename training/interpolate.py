@@ -20,8 +20,8 @@ class MixScore:
 
     Attributes:
         mix: a; 0 is the base.
-        domain_error: dev WER, or 1 - term F1 where dev has no transcripts.
-        general_wer: of the general set.
+        domain_error: dev WER or CER, or 1 - term F1 where dev has no transcripts.
+        general_wer: of the general set; a CER where words are not written apart.
         sound_words: written where nobody speaks.
     """
 

@@ -26,10 +26,14 @@ from training.spec import TrainingOptions
 
 @dataclass(frozen=True, slots=True)
 class DevScore:
-    """Dev's WER and term F1; None where dev has no transcripts, or no terms."""
+    """Dev's WER and term F1; None where dev has no transcripts, or no terms.
+
+    Where words are not written apart, ``metric`` says that the first is a CER.
+    """
 
     wer: float | None
     term_f1: float | None
+    metric: str = "WER"
 
     @property
     def key(self) -> tuple[float, float]:
@@ -138,7 +142,9 @@ class TrainingLoop:
     def _begin(self, store: CheckpointStore, hooks: Hooks) -> Position:
         position = Position()
         score = self._processes.from_main(hooks.score)
-        point = CurvePoint(step=0, epoch=0.0, loss=0.0, dev_wer=score.wer, dev_term_f1=score.term_f1)
+        point = CurvePoint(
+            step=0, epoch=0.0, loss=0.0, dev_wer=score.wer, dev_term_f1=score.term_f1, metric=score.metric
+        )
         position.curve.append(point)
         self._keep(position, store, hooks)
         return position
@@ -204,5 +210,6 @@ class TrainingLoop:
             loss=loss,
             dev_wer=score.wer,
             dev_term_f1=score.term_f1,
+            metric=score.metric,
         )
         position.curve.append(point)

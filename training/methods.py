@@ -7,7 +7,7 @@ frames, E encoder frames, D width, U tokens, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -59,14 +59,16 @@ class Frame:
     Attributes:
         prompt: tokens before it.
         end_of_text: token behind it.
+        by_language: prompts of utterances in these languages, each as long as ``prompt``.
     """
 
     prompt: tuple[int, ...]
     end_of_text: int
+    by_language: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         """Inputs and labels of the decoder."""
-        return collate(examples, self.prompt, self.end_of_text)
+        return collate(examples, self.prompt, self.end_of_text, self.by_language)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ def _facts(card: Mapping[str, Any]) -> dict[str, str]:
     part = f", changes {training['lora_part']}" if training["lora_part"] else ""
     return {
         "base": card["base"],
+        "language": card["language"],
         **given,
         "method": f"{training['method']}{part}: {training['reason']}",
         "trained on": f"{training['utterances']} utterances",
@@ -98,9 +99,10 @@ def _check(check: Mapping[str, Any]) -> GateCheck:
 
 def _curves(training: Mapping[str, Any]) -> list[Curve]:
     points = training["curve"]
+    metric = points[0]["metric"] if points else "WER"
     learning = [
         Series(name=name, points=tuple((point["step"], point[key]) for point in points))
-        for name, key in (("dev WER", "dev_wer"), ("dev term F1", "dev_term_f1"))
+        for name, key in ((f"dev {metric}", "dev_wer"), ("dev term F1", "dev_term_f1"))
         if all(point[key] is not None for point in points)
     ]
     mixes = training["mixes"]

@@ -75,6 +75,7 @@ def build_card(
         "name": spec.name,
         "base": base.reference,
         "base_sha256": base.sha256,
+        "language": spec.code,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "gate": {
             "passed": verdict.passed,
@@ -130,7 +131,7 @@ def build_run(spec: AdaptationSpec, card: Mapping[str, Any], page: str) -> Run:
             if point[key] is not None and (key != "loss" or point["step"]):
                 curve.setdefault(f"training.{key}", []).append((point["step"], point[key]))
     params = {"base": spec.base, "method": card["training"]["method"], "mix": card["training"]["mix"]}
-    params |= {"seed": spec.seed, "gate_passed": card["gate"]["passed"]}
+    params |= {"language": spec.code, "seed": spec.seed, "gate_passed": card["gate"]["passed"]}
     params |= {f"training.{key}": value for key, value in asdict(spec.training).items()}
     params |= {
         key: getattr(spec, key)

@@ -6,8 +6,9 @@ With a frozen encoder, its cached outputs are decoded; otherwise audio is encode
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -69,12 +70,12 @@ class Scorer:
         Args:
             state: the weights.
             utterances: those that were prepared.
-            options: of the search.
+            options: of the search; without a language, each utterance is decoded in its own.
             context: of :mod:`asr.models.contexts`.
         """
         segments = self.segments(utterances)
-        order = sorted(range(len(segments)), key=lambda index: len(segments[index]))
-        batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+        languages = [row.language for row in utterances for _ in self._segments.of([row])]
+        batches = list(_batches(segments, languages))
         cache = self._cache if self._is_cached(state) else None
         with tempfile.TemporaryDirectory(prefix="lexitune-score-") as temporary:
             folder = Path(temporary)
@@ -86,8 +87,12 @@ class Scorer:
         texts = [""] * len(segments)
         with ThreadPoolExecutor(self._num_workers) as workers:
             decoded = workers.map(
-                lambda batch: _decode(engine, cache, [segments[index] for index in batch], options), batches
-            )
+                lambda batch: _decode(
+                    engine, cache, [segments[index] for index in batch],
+                    replace(options, language=options.language or languages[batch[0]]),
+                ),
+                batches,
+            )  # fmt: skip
             for batch, batch_texts in zip(batches, decoded, strict=True):
                 for index, text in zip(batch, batch_texts, strict=True):
                     texts[index] = text
@@ -100,6 +105,14 @@ class Scorer:
         return bool(encoder) and all(torch.equal(self._frozen[name], state[name]) for name in encoder)
 
 
+def _batches(segments: Sequence[Samples], languages: Sequence[str | None]) -> Iterator[list[int]]:
+    """Indices of segments of similar length in one language."""
+    for language in dict.fromkeys(languages):
+        alike = [index for index, other in enumerate(languages) if other == language]
+        alike.sort(key=lambda index: len(segments[index]))
+        yield from (alike[start : start + BATCH] for start in range(0, len(alike), BATCH))
+
+
 def _decode(
     engine: CTranslate2Whisper,
     cache: EncoderCache | None,
@@ -109,6 +122,8 @@ def _decode(
     if cache is None:
         decoded = engine.decode(batch, options)
     else:
-        outputs = [cache.encode(samples, engine.context_frames(len(samples))) for samples in batch]
+        outputs = [
+            cache.encode(samples, engine.context_frames(len(samples), options.language)) for samples in batch
+        ]
         decoded = engine.decode_encoded(outputs, [to_seconds(len(samples)) for samples in batch], options)
     return [hypotheses[0].text for hypotheses in decoded]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from typing import Any
 from asr.errors import OptionError
 from asr.models.reference import is_valid_alias, is_valid_name, parse_reference
 from asr.options import read_options, read_toml
-from asr.text.normalize import DEFAULT_NORMALIZER, get_normalizer
+from asr.text.languages import AUTO, ENGLISH
+from asr.text.normalize import get_normalizer
 
 METHODS = ("auto", "decoder", "lora", "full", "ctc")
 MAX_SANE_LEARNING_RATE = 2e-4  # five times the highest rate that is known to help (docs/experiments.md)
 MAX_SANE_LORA_RATE = 2e-3  # low-rank changes start at nothing and want about ten times the rate
 LORA_PARTS = ("auto", "decoder", "both")
+_LANGUAGE = re.compile("auto|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
 MIXES = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -177,6 +180,8 @@ class AdaptationSpec:
         templates: carrier sentences with ``{term}``, one a line, in place of the built-in ones.
         method: one of METHODS.
         alias: moved to the new version if the gate passes.
+        language: of all but ``general``; "auto" takes what the rows name, else English.
+        normalizer: of texts that are compared; "auto" takes the language's.
     """
 
     base: str
@@ -190,8 +195,9 @@ class AdaptationSpec:
     templates: Path | None = None
     method: str = "auto"
     alias: str = ""
+    language: str = AUTO
     seed: int = 0
-    normalizer: str = DEFAULT_NORMALIZER
+    normalizer: str = AUTO
     training: TrainingOptions = field(default_factory=TrainingOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     gate: GateOptions = field(default_factory=GateOptions)
@@ -208,7 +214,13 @@ class AdaptationSpec:
             )
         if not 0 <= self.seed < 2**32:
             raise OptionError(f"--seed is {self.seed}; give 0 to {2**32 - 1}")
-        get_normalizer(self.normalizer)
+        if not _LANGUAGE.fullmatch(self.language):
+            raise OptionError(
+                f"--language {self.language!r} is not a code; give one such as de, cy or en, or {AUTO}",
+                field="language",
+            )
+        if self.normalizer != AUTO:
+            get_normalizer(self.normalizer)
         if self.method not in METHODS:
             raise OptionError(f"--method {self.method!r} is not known; choose {', '.join(METHODS)}")
         if self.training.learning_rate > MAX_SANE_LEARNING_RATE and self.method not in ("lora", "ctc"):
@@ -230,6 +242,11 @@ class AdaptationSpec:
         """Whether there is a domain to adapt to; without one, only own lengths are taught."""
         return bool(self.text or self.terms or self.train)
 
+    @property
+    def code(self) -> str:
+        """The language's code; English before ``training.languages.settled`` named it."""
+        return ENGLISH if self.language == AUTO else self.language
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values, paths as strings."""
         return json.loads(json.dumps(asdict(self), default=str))  # type: ignore[no-any-return]
@@ -244,8 +261,9 @@ class AdaptationSpec:
 class JobOptions:
     """What a job's TOML file may hold; the rest of a spec comes from the command line."""
 
+    language: str = AUTO
     seed: int = 0
-    normalizer: str = DEFAULT_NORMALIZER
+    normalizer: str = AUTO
     training: TrainingOptions = field(default_factory=TrainingOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     gate: GateOptions = field(default_factory=GateOptions)

@@ -16,13 +16,14 @@ from torch import Tensor
 from asr.data.manifest import Utterance
 from asr.errors import OptionError
 from asr.models.checkpoint import load_whisper, save_whisper
-from asr.models.contexts import OWN, WHOLE
+from asr.models.contexts import OWN, WHOLE, is_taught
 from asr.models.export import export_ctranslate2
 from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, serving_folder
 from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.whisper_torch import TorchWhisper
 from training.contexts import TrainingContexts
+from training.coverage import coverage_of
 from training.encoder_cache import EncoderCache
 from training.examples import Example, make_examples
 from training.family import Plan, Rows
@@ -77,7 +78,7 @@ class WhisperFamily:
         self._cache: EncoderCache | None = None
         self.base_state: Mapping[str, Tensor] = _state_of(base.transformers_dir)
         self._start_dir, self._start_engine_dir = base.transformers_dir, serving_folder(base)
-        self.context = OWN if spec.training.own_length else WHOLE
+        self.context = OWN if spec.training.own_length and is_taught(spec.code) else WHOLE
         if self.context == OWN and not base.own_length:
             taught = taught_own_length(base, reporter, num_workers=num_workers)
             self._start_dir, self._start_engine_dir = taught, taught / CTRANSLATE2_FOLDER
@@ -97,7 +98,17 @@ class WhisperFamily:
     def rows(self, utterances: Sequence[Utterance]) -> Rows:
         """See :class:`training.family.Family`."""
         examples, rejected = make_examples(utterances, self._tokenizer)
-        return Rows(examples=examples, rejected=rejected)
+        return Rows(examples=examples, rejected=rejected, notes=self._notes(utterances))
+
+    def _notes(self, utterances: Sequence[Utterance]) -> list[str]:
+        """How the language is written in tokens, and what is not taught in it."""
+        texts = [row.text for row in utterances if row.text and row.language in (None, self._spec.code)]
+        notes = [coverage_of(texts, self._tokenizer).as_line(self._spec.code)] if texts else []
+        if self._spec.training.own_length and not is_taught(self._spec.code):
+            notes.append(
+                f"own lengths are taught in English alone: in {self._spec.code} the version works in whole windows"
+            )
+        return notes
 
     def plan(self, num_recorded_hours: float) -> Plan:
         """See :class:`training.family.Family`."""
@@ -106,7 +117,7 @@ class WhisperFamily:
     def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
         """See :class:`training.family.Family`."""
         del num_steps
-        frame = Frame(prompt=tuple(self._tokenizer.prompt(None)), end_of_text=self._tokenizer.end_of_text)
+        frame = self._frame(examples)
         if plan.method == "full":
             return FullMethod(self.model, frame, self._contexts)
         if plan.method == "decoder" or plan.part == "decoder":
@@ -120,6 +131,15 @@ class WhisperFamily:
         return LoraMethod(
             self.model, encodings, frame, part=plan.part, rank=options.lora_rank, alpha=options.lora_alpha
         )
+
+    def _frame(self, examples: Sequence[Example]) -> Frame:
+        """Every example behind the prompt of its language, the job's where it names none."""
+        languages = {example.utterance.language for example in examples} - {None}
+        prompts = {language: tuple(self._tokenizer.prompt(language)) for language in languages if language}
+        return Frame(
+            prompt=tuple(self._tokenizer.prompt(self._spec.code)), end_of_text=self._tokenizer.end_of_text,
+            by_language=prompts,
+        )  # fmt: skip
 
     def learning_rate(self, plan: Plan, num_recorded_hours: float) -> float:
         """See :class:`training.family.Family`."""

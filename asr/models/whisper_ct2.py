@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from asr.errors import ModelError, OptionError
 from asr.features import log_mel
 from asr.models.base import DecodingOptions, Samples
-from asr.models.contexts import own_frames
+from asr.models.contexts import is_taught, own_frames
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.results import Hypothesis, Word
 from asr.units import (
@@ -103,14 +103,16 @@ class CTranslate2Whisper:
         output = self._model.encode(self._storage.from_array(np.ascontiguousarray(features)), to_cpu=True)
         return np.asarray(output)
 
-    def context_frames(self, num_samples: int) -> int:
-        """Feature frames of the context in which a segment of ``num_samples`` is heard."""
-        return own_frames(num_samples) if self._own_length else WHISPER_WINDOW_FRAMES
+    def context_frames(self, num_samples: int, language: str | None = None) -> int:
+        """Feature frames of the context in which a segment of ``num_samples`` in a language is heard."""
+        own = self._own_length and is_taught(language)
+        return own_frames(num_samples) if own else WHISPER_WINDOW_FRAMES
 
     def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
         """See :class:`asr.models.base.SpeechModel`."""
         voiced = [index for index, samples in enumerate(segments) if len(samples)]
-        outputs = [self.encode(segments[index]) for index in voiced]
+        frames = [self.context_frames(len(segments[index]), options.language) for index in voiced]
+        outputs = [self.encode(segments[index], size) for index, size in zip(voiced, frames, strict=True)]
         durations = [to_seconds(len(segments[index])) for index in voiced]
         results = [[Hypothesis(text="", no_speech_prob=1.0)] for _ in segments]
         for index, hypotheses in zip(voiced, self.decode_encoded(outputs, durations, options), strict=True):

@@ -16,7 +16,7 @@ from asr.errors import OptionError
 from asr.features import log_mel
 from asr.models.base import DecodingOptions, Samples
 from asr.models.checkpoint import load_whisper
-from asr.models.contexts import own_frames
+from asr.models.contexts import is_taught, own_frames
 from asr.models.whisper_ct2 import MAX_NEW_TOKENS, timed_words
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.results import Hypothesis, Word
@@ -61,7 +61,8 @@ class TorchWhisper:
             raise OptionError(
                 f"a segment lasts {to_seconds(len(samples)):.1f} s; a Whisper window holds {WHISPER_WINDOW_S} s: cut it"
             )
-        num_frames = own_frames(len(samples)) if self._own_length else WHISPER_WINDOW_FRAMES
+        own = self._own_length and is_taught(options.language)
+        num_frames = own_frames(len(samples)) if own else WHISPER_WINDOW_FRAMES
         features = log_mel(samples, num_mel_bins=self._model.config.num_mel_bins, num_frames=num_frames)[None]
         with torch.inference_mode():
             encoded = BaseModelOutput(

@@ -9,12 +9,12 @@ from typer.main import get_command
 from server.cli import app
 
 SURFACE = {
-    "adapt": "--alias --base --config --dev --general --json --method --name --seed --templates --terms --test --text "
-    "--train --workers",
+    "adapt": "--alias --base --config --dev --general --json --language --method --name --seed --templates --terms "
+    "--test --text --train --workers",
     "assess": "--budget-minutes --json --model --own-length --seed --terms --text --workers <manifest>",
     "data align": "--json --min-score --model --out <manifest>",
     "data split": "--by --dev --json --out --test <manifest>",
-    "data synthesize": "--copies --out --per-term --seed --templates --terms --text",
+    "data synthesize": "--copies --language --out --per-term --seed --templates --terms --text",
     "data validate": "--against --json --model <manifest>",
     "doctor": "--json --model",
     "evaluate": "--against --beam-size --engine --json --language --model --normalizer --report --terms --workers "

@@ -158,7 +158,9 @@ def test_a_glossary_of_one_or_two_terms_is_enough(tmp_path: Path, terms: str) ->
 def test_another_language_is_refused(manifest: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) | {"language": "de"} for line in manifest.read_text().splitlines()]
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(InputError, match="rows are in de; this release adapts English only"):
+    with pytest.raises(
+        InputError, match="rows are in de, and the job is in en: leave them out, adapt in their language"
+    ):
         collect(_spec(train=manifest), tmp_path / "work", REPORTER)
 
 

@@ -55,7 +55,7 @@ def test_only_low_rank_changes_may_learn_ten_times_faster(text: Path) -> None:
     ("content", "message"),
     [
         ("[training]\nepoch = 3\n", "unknown option training.epoch; known are: training.learning_rate"),
-        ("[trainnig]\n", "unknown option trainnig; known are: seed, normalizer, training"),
+        ("[trainnig]\n", "unknown option trainnig; known are: language, seed, normalizer, training"),
         ("training = 3\n", "must be of type TrainingOptions"),
         ("[training\n", "is not TOML"),
         ("[training]\nepochs = 0\n", "training.epochs is 0; give 1 or more"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 SURELY_BETTER = 0.8  # probability above which a larger mix is taken for being better (docs/experiments.md)
+PROBABLY_BETTER = 0.6  # likewise, where general speech was recorded and shows what a larger mix costs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +41,11 @@ def interpolate(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], mix: fl
 
 
 def choose_mix(
-    scores: Sequence[MixScore], *, budget_wer: float, prob_better: Callable[[MixScore, MixScore], float]
+    scores: Sequence[MixScore],
+    *,
+    budget_wer: float,
+    prob_better: Callable[[MixScore, MixScore], float],
+    needed: float = SURELY_BETTER,
 ) -> MixScore:
     """The smallest mix that dev cannot tell from the best one within the budgets for general speech and for sounds.
 
@@ -50,6 +55,7 @@ def choose_mix(
         scores: one of them for mix 0.
         budget_wer: general WER that may be reached at most.
         prob_better: of the first against the second on dev, by paired resampling.
+        needed: probability above which a larger mix is taken for being better.
     """
     base = next(score for score in scores if score.mix == 0)
     allowed = [
@@ -62,5 +68,5 @@ def choose_mix(
     if not allowed:
         return base
     best = min(allowed, key=lambda score: (score.domain_error, score.general_wer, score.mix))
-    as_good = [score for score in allowed if score is best or prob_better(best, score) < SURELY_BETTER]
+    as_good = [score for score in allowed if score is best or prob_better(best, score) < needed]
     return min(as_good, key=lambda score: score.mix)

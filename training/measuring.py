@@ -22,7 +22,7 @@ from asr.text.languages import AUTO, normalizer_for
 from training.data import AdaptationData
 from training.family import Family, VariantScorer
 from training.gate import OWN_LENGTH_POINTS, GateFigures, GateVerdict, general_budget, judge
-from training.interpolate import MixScore, choose_mix, interpolate
+from training.interpolate import PROBABLY_BETTER, SURELY_BETTER, MixScore, choose_mix, interpolate
 from training.loop import DevScore
 from training.progress import Reporter
 from training.scoring import GREEDY, SERVED
@@ -162,7 +162,9 @@ class Measurer:
         def prob_better(first: MixScore, second: MixScore) -> float:
             return self._compare(by_score[id(second)], by_score[id(first)]).prob_better
 
-        best = choose_mix([mix.score for mix in mixes], budget_wer=budget, prob_better=prob_better)
+        needed = PROBABLY_BETTER if self._spec.general else SURELY_BETTER
+        scores = [mix.score for mix in mixes]
+        best = choose_mix(scores, budget_wer=budget, prob_better=prob_better, needed=needed)
         return by_score[id(best)]
 
     def choose(self, mixes: Sequence[Variant]) -> Variant:

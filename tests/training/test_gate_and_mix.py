@@ -9,7 +9,7 @@ import torch
 
 from asr.evaluation.terms import TermCounts
 from training.gate import GateFigures, general_budget, judge
-from training.interpolate import MixScore, choose_mix, interpolate
+from training.interpolate import PROBABLY_BETTER, MixScore, choose_mix, interpolate
 from training.spec import GateOptions
 
 FOUND_ALL = TermCounts(true_positives=2)
@@ -105,10 +105,13 @@ def test_a_mix_that_writes_more_where_nobody_speaks_is_not_taken() -> None:
 def test_a_larger_mix_that_dev_cannot_tell_from_a_smaller_one_is_not_taken() -> None:
     scores = _scores((0, 0.4, 0.17), (0.25, 0.1, 0.16), (0.5, 0.012, 0.165), (1, 0.01, 0.176))
     told_apart = {(1, 0.5): 0.7, (1, 0.25): 0.99}
-    mix = choose_mix(
-        scores, budget_wer=0.182, prob_better=lambda first, second: told_apart[(first.mix, second.mix)]
-    )
-    assert mix.mix == 0.5
+
+    def prob_better(first: MixScore, second: MixScore) -> float:
+        return told_apart[(first.mix, second.mix)]
+
+    assert choose_mix(scores, budget_wer=0.182, prob_better=prob_better).mix == 0.5
+    probably = choose_mix(scores, budget_wer=0.182, prob_better=prob_better, needed=PROBABLY_BETTER)
+    assert probably.mix == 1
 
 
 def test_a_mix_lies_between_its_ends_and_leaves_the_rest_alone() -> None:
@@ -118,3 +121,16 @@ def test_a_mix_lies_between_its_ends_and_leaves_the_rest_alone() -> None:
     assert torch.equal(interpolate(base, tuned, 1.0)["a"], tuned["a"])
     assert torch.equal(interpolate(base, tuned, 0.5)["a"], torch.tensor([0.5, 3.0]))
     assert interpolate(base, tuned, 0.5)["b"] is base["b"]
+
+
+def test_own_lengths_may_cost_half_a_point_and_decoding_half_as_much_time_again() -> None:
+    fine = _judge(general_wer=0.2, whole_general_wer=0.196, latency_ratio=1.4)
+    assert fine.passed
+    worse = _judge(general_wer=0.2, whole_general_wer=0.19, latency_ratio=1.6)
+    assert {check.name for check in worse.checks if not check.passed} == {"own length", "latency"}
+    assert "20.00% at own lengths, 19.00% in whole windows, at most 19.50%" in worse.reason
+    assert "1.60 times as long as the base's, at most 1.5 times" in worse.reason
+
+
+def test_without_a_domain_nothing_is_asked_of_it() -> None:
+    assert "domain" not in {check.name for check in _judge(prob_better=None).checks}

@@ -36,16 +36,21 @@ def _made(root: Path, parts: tuple[str, ...]) -> Path:
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, *, waits: bool = False) -> Iterator[None]:
     """Hold a folder for this process alone; the lock goes with the process, however that ends.
 
+    Args:
+        folder: need not exist.
+        waits: whether to wait for a process that holds it. That one removes the lock when it is done, so look then
+            whether its result is there.
+
     Raises:
-        UnavailableError: another process holds it.
+        UnavailableError: another process holds it, and we do not wait.
     """
     lock = folder.with_name(folder.name + ".lock")
     with lock.open("w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise UnavailableError(
                 f"another process works on the same job in {folder}; wait for it, or stop it and run this again"

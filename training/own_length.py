@@ -72,10 +72,7 @@ def taught_own_length(
 ) -> Path:
     """The folder of ``base`` after teaching, transformers files and ``ctranslate2/``; made once, then found.
 
-    Interrupted and run again, it goes on.
-
-    Raises:
-        UnavailableError: another process teaches the same base now.
+    Interrupted and run again, it goes on; while another process teaches the same base, it waits for that one.
     """
     options = options or TeachingOptions()
     recipe = json.dumps([base.sha256, __version__, asdict(options)])
@@ -84,7 +81,9 @@ def taught_own_length(
     if target.is_dir():
         return target
     work = home_dir("work", f"own-length-{key}")
-    with exclusive(work):
+    with exclusive(work, waits=True):
+        if target.is_dir():  # made by the one that we waited for
+            return target
         reporter.note(
             f"teaching {base.reference} to hear utterances at their own length: once, for every later job"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from asr.models.whisper_tokens import WhisperTokenizer
 from training.contexts import TrainingContexts
 from training.methods import Frame
 from training.own_length import OwnLengthMethod, Teacher, TeachingOptions, taught_own_length
+from training.progress import SilentReporter
 from training.synth.everyday import everyday_sentences
 
 
@@ -120,6 +122,25 @@ def test_a_base_is_taught_once_and_differs_in_its_encoder_alone(
     stamp = (folder / "model.safetensors").stat().st_mtime_ns
     assert taught_own_length(base, ProgressReporter(None), num_workers=2, options=options) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_two_jobs_on_a_new_base_teach_it_once(
+    base: ResolvedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEXITUNE_CACHE", str(tmp_path))
+    options = TeachingOptions(sentences=4, epochs=1, seed=1)
+    notes: list[str] = []
+
+    class Listener(SilentReporter):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    with ThreadPoolExecutor(2) as jobs:
+        both = [
+            jobs.submit(taught_own_length, base, Listener(), num_workers=1, options=options) for _ in range(2)
+        ]
+        first, second = (job.result() for job in both)
+    assert first == second and len(notes) == 1
 
 
 def test_everyday_sentences_are_different_and_follow_from_the_seed() -> None:

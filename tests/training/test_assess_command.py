@@ -98,3 +98,17 @@ def test_own_lengths_are_refused_for_a_ctc(recordings: Path, small_ctc: Path) ->
     result = _invoke(recordings, "--model", small_ctc, "--own-length")
     assert isinstance(result.exception, OptionError)
     assert "--own-length is for a Whisper" in str(result.exception)
+
+
+def test_recordings_that_name_terms_only_are_measured_by_them(
+    tmp_path: Path, domain_speech: dict[str, Any], small_ctc: Path
+) -> None:
+    lines = []
+    for number, samples in enumerate(list(domain_speech.values())[:3]):
+        write_audio(tmp_path / f"{number}.wav", samples)
+        lines.append(json.dumps({"audio_filepath": f"{number}.wav", "terms": ["lisinopril"]}))
+    (tmp_path / "m.jsonl").write_text("\n".join(lines) + "\n")
+    result = _invoke(tmp_path / "m.jsonl", "--model", small_ctc)
+    assert result.exit_code == 0, result.output
+    assert "term recall" in result.stdout
+    assert "no learning curve: it needs transcribed recordings" in result.stdout

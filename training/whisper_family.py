@@ -101,9 +101,14 @@ class WhisperFamily:
         return Rows(examples=examples, rejected=rejected, notes=self._notes(utterances))
 
     def _notes(self, utterances: Sequence[Utterance]) -> list[str]:
-        """How the language is written in tokens, and what is not taught in it."""
+        """How the language is written in tokens, how it is decoded, and what is not taught in it."""
         texts = [row.text for row in utterances if row.text and row.language in (None, self._spec.code)]
         notes = [coverage_of(texts, self._tokenizer).as_line(self._spec.code)] if texts else []
+        if self._tokenizer.is_multilingual:
+            notes.append(
+                f"figures are of decoding in {self._spec.code} as named, not detected: name it to transcribe or serve "
+                f"the version (--language {self._spec.code}, language_code)"
+            )
         if self._spec.training.own_length and not is_taught(self._spec.code):
             notes.append(
                 f"own lengths are taught in English alone: in {self._spec.code} the version works in whole windows"

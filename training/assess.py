@@ -41,6 +41,7 @@ from training.exhaustion import explained
 from training.families import open_family
 from training.family import Family
 from training.learning_curve import MIN_ROWS, CurveOptions, CurveRunner
+from training.own_length import is_taught
 from training.progress import Reporter
 from training.scoring import GREEDY
 from training.spec import AdaptationSpec, TrainingOptions
@@ -205,11 +206,12 @@ class _Meter:
 def open_assessed(
     spec: AssessSpec, base: ResolvedModel, data: AssessData, folder: Path, reporter: Reporter, num_workers: int
 ) -> Family:  # fmt: skip
-    """The family that trains the short runs; it may teach own lengths first."""
+    """The family that trains the short runs, at own lengths if the base was taught them or is to be taught now."""
+    is_own = spec.own_length or base.own_length or is_taught(base)
     job = AdaptationSpec(
         base=spec.model, name="assess", train=spec.manifest, seed=spec.seed, normalizer=spec.normalizer,
         method="ctc" if check_folder(base.transformers_dir) == WAV2VEC2 else "decoder",
-        training=TrainingOptions(own_length=spec.own_length or base.own_length),
+        training=TrainingOptions(own_length=is_own),
     )  # fmt: skip
     rows = AdaptationData(
         train=data.train, dev=[], test=[], general=[], terms=data.terms, critical=(), sounds=[], hashes={}

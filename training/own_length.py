@@ -75,12 +75,10 @@ def taught_own_length(
     Interrupted and run again, it goes on; while another process teaches the same base, it waits for that one.
     """
     options = options or TeachingOptions()
-    recipe = json.dumps([base.sha256, __version__, asdict(options)])
-    key = hashlib.sha256(recipe.encode()).hexdigest()[:24]
-    target = cache_dir("own-length") / key
+    target = _target(base, options)
     if target.is_dir():
         return target
-    work = home_dir("work", f"own-length-{key}")
+    work = home_dir("work", f"own-length-{target.name}")
     with exclusive(work, waits=True):
         if target.is_dir():  # made by the one that we waited for
             return target
@@ -91,6 +89,16 @@ def taught_own_length(
         build_folder(target, lambda folder: _write(state, base, folder))
         shutil.rmtree(work, ignore_errors=True)
     return target
+
+
+def is_taught(base: ResolvedModel) -> bool:
+    """Whether :func:`taught_own_length` would find its folder made, with the options that are the default."""
+    return _target(base, TeachingOptions()).is_dir()
+
+
+def _target(base: ResolvedModel, options: TeachingOptions) -> Path:
+    recipe = json.dumps([base.sha256, __version__, asdict(options)])
+    return cache_dir("own-length") / hashlib.sha256(recipe.encode()).hexdigest()[:24]
 
 
 def _write(state: Mapping[str, Tensor], base: ResolvedModel, folder: Path) -> None:

@@ -48,6 +48,7 @@ def adapted(language: str, base: str, workers: int) -> dict[str, Any]:
         "mix": report.card["training"]["mix"],
         **rates,
         "contexts": report.card["contexts"],
+        "export": report.card["export"],
         "gate": {"passed": report.verdict.passed, "reason": report.verdict.reason},
         "seconds": round(time.monotonic() - started, 1),
         "notes": report.card["data"]["notes"],

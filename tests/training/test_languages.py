@@ -14,6 +14,7 @@ from asr.audio.files import write_audio
 from asr.cli.console import ProgressReporter
 from asr.data.manifest import Utterance
 from asr.errors import InputError, MissingDependencyError, OptionError
+from asr.models.checkpoint import load_whisper
 from asr.models.resolve import resolve_model
 from asr.models.whisper_tokens import WhisperTokenizer
 from training.adapt import adapt
@@ -21,6 +22,7 @@ from training.coverage import coverage_of
 from training.data import collect
 from training.examples import IGNORED, collate, make_examples
 from training.languages import base_languages, settled
+from training.scoring import GREEDY, Scorer
 from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
 from training.synth.speech import espeak_available
 
@@ -201,6 +203,28 @@ def test_a_whole_job_in_welsh(small_multilingual: Path, tmp_path: Path) -> None:
     assert base_languages(resolve_model(report.reference)) == base_languages(
         resolve_model(str(small_multilingual))
     )
+
+
+def test_each_row_is_decoded_in_its_own_language(
+    small_multilingual: Path, spoken: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.wav"
+    samples = next(iter(spoken.values()))
+    write_audio(path, samples)
+    rows = [
+        Utterance(id=code, audio_path=path, duration_s=len(samples) / 16_000, text="", language=code)
+        for code in ("cy", "en", "ja")
+    ]
+    scorer = Scorer(small_multilingual, num_workers=2)
+    scorer.prepare(rows, lambda: None, whole=True)
+    state = load_whisper(small_multilingual).state_dict()
+    # towards words again: each prompt is to be answered with some
+    state["model.decoder.layer_norm.bias"] = 0 * state["model.decoder.layer_norm.bias"]
+    together = scorer.texts(state, rows, GREEDY)
+    assert together == [scorer.texts(state, [row], GREEDY)[0] for row in rows]
+    forced = [scorer.texts(state, [rows[0]], replace(GREEDY, language=row.language))[0] for row in rows]
+    assert together == forced
+    assert len(set(together)) == 3
 
 
 def test_rows_of_another_language_are_refused(tmp_path: Path) -> None:

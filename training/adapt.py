@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from asr import __version__
+from asr.data.manifest import manifest_sha256, read_manifest
 from asr.errors import InputError
 from asr.evaluation.evaluate import Evaluation
 from asr.models.contexts import WHOLE
@@ -35,7 +36,7 @@ from training.examples import Example, epoch_batches, examples_digest
 from training.exhaustion import explained
 from training.families import open_family
 from training.family import Plan, Rows, VariantScorer
-from training.gate import GateVerdict, judge
+from training.gate import GateVerdict, general_budget, judge
 from training.languages import base_languages, settled
 from training.loop import Hooks, TrainingLoop, TrainingResult
 from training.measuring import Measurer, Probed, Variant
@@ -100,18 +101,19 @@ class _Job:
             if not self._spec.has_domain:
                 return self._teach_only(data, started) if self._processes.is_main else None
             rows = self._rows(data)
-            plan = self._plan(rows)
+            plan = self._plan(data)
             method = self._family.method(plan, rows.examples, self._num_steps(rows.examples))
             scorer = self._scorer(data)
         measurer = Measurer(self._family, scorer, self._spec, data, self._reporter)
-        trained = self._train(method, plan, rows.examples, measurer)
+        rate = self._spec.training.learning_rate or self._family.learning_rate(plan, data.recorded_hours)
+        trained = self._train(method, rate, rows.examples, measurer)
         if not self._processes.is_main:
             return None
         tuned = method.merged(trained.weights or {})
         mixes = measurer.measure_mixes(tuned)
         chosen = measurer.choose(mixes)
         final = measurer.mixed(tuned, chosen.score.mix)
-        contexts = measurer.prove_whole(chosen, final)
+        chosen, contexts = measurer.settle_contexts(chosen, final)
         folder = self._export(final)
         finished = self._family.finish(folder)
         if finished is not None:
@@ -150,11 +152,15 @@ class _Job:
         probed = self._probe(folder, family.context, scorer, data)
         figures = replace(measurer.figures(base, own, probed), whole_general_wer=whole.score.general_wer)
         verdict = judge(figures, self._spec.gate)
+        budget = general_budget(base.score.general_wer, self._spec.gate)
+        is_whole = (
+            whole.score.general_wer <= budget or not verdict.passed
+        )  # refused, it is still heard somehow
         facts = {
             "method": "own-length",
             "lora_part": "",
             "reason": "no domain was given",
-            "contexts": [family.context, WHOLE] if verdict.passed else [WHOLE],
+            "contexts": [*([family.context] if verdict.passed else []), *([WHOLE] if is_whole else [])],
             "mixes": [base.score, own.score],
             "best_step": 0,
             "curve": (),
@@ -201,8 +207,8 @@ class _Job:
         data.notes.extend(rows.notes)
         return rows
 
-    def _plan(self, rows: Rows) -> Plan:
-        plan = self._family.plan(_num_hours(rows.examples))
+    def _plan(self, data: AdaptationData) -> Plan:
+        plan = self._family.plan(data.recorded_hours)
         changes = f"; changes {plan.part}" if plan.part else ""
         self._reporter.note(f"method {plan.method}: {plan.reason}{changes}")
         return plan
@@ -226,12 +232,9 @@ class _Job:
             scorer.prepare(data.sounds, lambda: None, whole=True)
 
     def _train(
-        self, method: Method, plan: Plan, examples: Sequence[Example], measurer: Measurer
+        self, method: Method, rate: float, examples: Sequence[Example], measurer: Measurer
     ) -> TrainingResult:
-        options = self._spec.training
-        if not options.learning_rate:
-            rate = self._family.learning_rate(plan, _num_hours(examples))
-            options = replace(options, learning_rate=rate)
+        options = replace(self._spec.training, learning_rate=rate)
         loop = TrainingLoop(
             method, examples, options=options, seed=self._spec.seed, processes=self._processes
         )
@@ -290,10 +293,11 @@ class _Job:
         )  # fmt: skip
 
 
-def _num_hours(examples: Sequence[Example]) -> float:
-    return sum(example.utterance.duration_s for example in examples) / 3600
-
-
 def _input_hashes(spec: AdaptationSpec) -> list[str]:
-    paths = (spec.text, spec.terms, spec.train, spec.dev, spec.test, spec.general, spec.templates)
-    return [hashlib.sha256(path.read_bytes()).hexdigest() if path else "" for path in paths]
+    """What the input files hold; of manifests the audio, too, so that changed recordings are another job."""
+    files = [path.read_bytes() if path else b"" for path in (spec.text, spec.terms, spec.templates)]
+    manifests = [path for path in (spec.train, spec.dev, spec.test, spec.general) if path]
+    return [
+        *(hashlib.sha256(content).hexdigest() for content in files),
+        *(manifest_sha256(read_manifest(path)) for path in manifests),
+    ]

@@ -93,7 +93,10 @@ class _Assessing:
                 "own length anyway; leave it out",
                 field="own_length",
             )
-        self.folder = home_dir("work", f"assess-{spec.digest(self._base.sha256, __version__, repr(options))}")
+        # at own lengths if the base was taught them or is to be taught now; runs of both kinds make no curve
+        self._is_own = spec.own_length or self._base.own_length or is_taught(self._base)
+        digest = spec.digest(self._base.sha256, __version__, repr(options), str(self._is_own))
+        self.folder = home_dir("work", f"assess-{digest}")
         torch.set_num_threads(max(1, num_workers))
 
     def run(self) -> Assessment:

@@ -6,6 +6,8 @@ ones. The order of steps, mixes, gate and publishing are the job's.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from asr.data.manifest import Utterance
+from asr.decoding.ctc import LM_FOLDER, BeamSearch, read_language_model
 from asr.decoding.ctc_tokens import read_tokens
 from asr.models.base import DecodingOptions
 from asr.models.checkpoint import load_wav2vec2
@@ -21,7 +24,14 @@ from asr.text.normalize import DEFAULT_NORMALIZER
 from training.ctc_method import HEAD_WARMUP_SHARE, CtcMethod, add_outputs, save_ctc
 from training.ctc_scoring import CtcScorer
 from training.ctc_text import CtcExamples, make_ctc_examples, new_characters
-from training.ngram import NgramFacts, Tuning, remove_language_model, tune_weights, write_ngram
+from training.ngram import (
+    NgramFacts,
+    Tuning,
+    remove_language_model,
+    search_wer,
+    tune_weights,
+    write_ngram,
+)
 
 MIN_NEW_ROWS = 20  # transcripts that need a character before it gets an output: fewer cannot teach it
 SERVED_BEAM = DecodingOptions().beam_size
@@ -29,10 +39,11 @@ SERVED_BEAM = DecodingOptions().beam_size
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LanguageModelReport:
-    """What the domain's n-gram was made from, what dev said, and whether it is in the folder."""
+    """What the domain's n-gram was made from, dev's WER with what was there before, and whether the new one is kept."""
 
     facts: NgramFacts
     tuning: Tuning
+    wer_before: float
     kept: bool
 
 
@@ -119,8 +130,10 @@ class CtcFamily:
     ) -> LanguageModelReport:
         """Train an n-gram on the domain's ``texts`` into a version's ``lm/``; kept only if dev is better with it.
 
+        A language model that came with the base stays where the new one is no better.
+
         Args:
-            folder: of :meth:`export`; a language model that came with the base is replaced.
+            folder: of :meth:`export`.
             texts: of the domain, none of ``dev``'s.
             dev: with transcripts, none longer than a segment.
             normalizer: of the WER.
@@ -130,19 +143,30 @@ class CtcFamily:
             InputError: none of the texts can be written in the model's characters.
             MissingDependencyError: the beam's library is not installed on this machine.
         """
-        remove_language_model(folder)
-        scorer = CtcScorer(folder, num_workers=1)
         spoken = [utterance for utterance in dev if utterance.text]
-        facts = write_ngram(texts, self.tokens, folder)
-        tuning = tune_weights(
-            folder,
-            self.tokens,
-            scorer.emissions({}, spoken),
-            [utterance.text or "" for utterance in spoken],
-            beam_size=SERVED_BEAM,
-            normalizer=normalizer,
-            on_trial=on_trial,
-        )
-        if not tuning.helps:
-            remove_language_model(folder)
-        return LanguageModelReport(facts=facts, tuning=tuning, kept=tuning.helps)
+        references = [utterance.text or "" for utterance in spoken]
+        emissions = CtcScorer(folder, num_workers=1).emissions({}, spoken)
+        with tempfile.TemporaryDirectory(prefix="lexitune-lm-") as temporary:
+            trial = Path(temporary)
+            facts = write_ngram(texts, self.tokens, trial)
+            tuning = tune_weights(
+                trial,
+                self.tokens,
+                emissions,
+                references,
+                beam_size=SERVED_BEAM,
+                normalizer=normalizer,
+                on_trial=on_trial,
+            )
+            came_with = read_language_model(folder)
+            wer_before = tuning.wer_without
+            if came_with is not None:
+                search = BeamSearch(self.tokens, came_with)
+                wer_before = search_wer(
+                    search, self.tokens, emissions, references, beam_size=SERVED_BEAM, normalizer=normalizer
+                )
+            kept = tuning.wer_with < wer_before
+            if kept:
+                remove_language_model(folder)
+                shutil.copytree(trial / LM_FOLDER, folder / LM_FOLDER)
+        return LanguageModelReport(facts=facts, tuning=tuning, wer_before=wer_before, kept=kept)

@@ -17,6 +17,9 @@ from asr.errors import OptionError
 from asr.models.contexts import WHOLE
 from asr.models.ctc_torch import TorchCtc
 from asr.models.resolve import ResolvedModel
+from asr.text.languages import AUTO, normalizer_for
+from asr.text.normalize import get_normalizer
+from asr.units import MAX_UTTERANCE_S
 from training.ctc_family import CtcFamily
 from training.ctc_method import default_ctc_learning_rate
 from training.ctc_scoring import CtcScorer
@@ -26,6 +29,7 @@ from training.family import Plan, Rows
 from training.methods import Method
 from training.progress import Reporter
 from training.spec import AdaptationSpec
+from training.windows import SEGMENTS
 
 MIN_TEXTS = 30  # sentences below which an n-gram of words says nothing that dev could judge
 
@@ -91,20 +95,28 @@ class CtcJob:
         self._family.export(state, folder)
 
     def finish(self, folder: Path) -> CtcScorer | None:
-        """Add the domain's language model to the version; its scorer, if that was kept."""
-        dev = [row for row in self._data.dev if row.text]
-        held_out = {(row.text or "").casefold() for row in (*dev, *self._data.test)}
-        texts = [row.text for row in self._data.train if row.text and row.text.casefold() not in held_out]
+        """Add the domain's language model to the version, if dev is better with it than with the one it came with.
+
+        Returns:
+            A scorer of the version, if what it is served with has changed.
+        """
+        dev = [row for row in self._data.dev if row.text and row.duration_s <= MAX_UTTERANCE_S]
+        said = get_normalizer(normalizer_for(self._spec.code))
+        held_out = {said(row.text or "") for row in (*self._data.dev, *self._data.test)}
+        spoken = [row for row in self._data.train if row.text and SEGMENTS not in row.extra]
+        texts = [row.text or "" for row in spoken if said(row.text or "") not in held_out]
         if len(texts) < MIN_TEXTS or not dev:
             self._reporter.note(
-                f"no language model: {len(texts)} texts and {len(dev)} transcribed dev rows; it needs "
-                f"{MIN_TEXTS} texts and a dev with transcripts"
+                f"no language model: {len(texts)} texts that dev does not say, and {len(dev)} transcribed dev rows of at "
+                f"most {MAX_UTTERANCE_S:g} s; it needs {MIN_TEXTS} texts and a dev with transcripts"
             )
             return None
-        made = self._family.add_language_model(folder, texts, dev, normalizer=self._spec.normalizer)
+        normalizer = self._spec.normalizer
+        normalizer = normalizer_for(self._spec.code) if normalizer == AUTO else normalizer
+        made = self._family.add_language_model(folder, texts, dev, normalizer=normalizer)
         tuning = made.tuning
         self._reporter.note(
-            f"language model of {made.facts.num_sentences} sentences: dev WER {tuning.wer_without:.2%} without, "
+            f"language model of {made.facts.num_sentences} sentences: dev WER {made.wer_before:.2%} before, "
             f"{tuning.wer_with:.2%} with; {'kept' if made.kept else 'not kept'}"
         )
         return CtcScorer(folder, num_workers=self._num_workers) if made.kept else None

@@ -18,7 +18,8 @@ from asr.data.glossary import Term, read_terms
 from asr.data.manifest import Utterance, manifest_sha256
 from asr.data.splits import split_manifest
 from asr.errors import InputError
-from asr.text.languages import ENGLISH
+from asr.text.languages import ENGLISH, normalizer_for
+from asr.text.normalize import get_normalizer
 from training.inputs import (
     check_languages,
     in_language,
@@ -62,6 +63,7 @@ class AdaptationData:
         critical: those of the glossary that are marked so.
         sounds: recordings in which nobody speaks.
         hashes: content hashes of the three sets.
+        recorded_hours: of the recordings in train, without copies, joined windows, replay and synthesis.
         notes: what a reader of the figures must know, e.g. which set was synthesised.
     """
 
@@ -73,6 +75,7 @@ class AdaptationData:
     critical: tuple[str, ...]
     sounds: list[Utterance]
     hashes: dict[str, str]
+    recorded_hours: float = 0.0
     notes: list[str] = field(default_factory=list)
 
 
@@ -141,6 +144,7 @@ def collect(
             name: manifest_sha256(rows)
             for name, rows in (("train", train), ("dev", dev), ("test", test), ("general", general))
         },
+        recorded_hours=sum(row.duration_s for row in sources.train) / 3600,
         notes=sources.notes,
     )
 
@@ -169,7 +173,7 @@ def _train_set(
             f"replay: {len(replay)} everyday{english} sentences, synthesised, are trained on beside {len(domain)}"
         )
     train = [*domain, *replayed, *audio.speak("replay", replay, language=ENGLISH)]
-    return [*train, *audio.join(train, round(len(train) * spec.training.window_share))]
+    return [*train, *audio.join(domain, round(len(domain) * spec.training.window_share))]
 
 
 def _dev_set(
@@ -178,7 +182,9 @@ def _dev_set(
     if spec.dev:
         dev = _read(spec, spec.dev, audio, sources)
         refuse_leakage(train, dev, "--dev")
+        sources.notes.extend(near_duplicate_notes(train, dev, "--dev"))
     else:
+        refuse_leakage(train, sources.dev, "the dev part of --train")
         dev = [*sources.dev, *audio.speak("dev", sources.dev_sentences)]
         sources.notes.append(_origin("dev", len(sources.dev), len(sources.dev_sentences)))
     sources.notes.append(
@@ -221,7 +227,7 @@ def _general_sets(
             f"--general {spec.general}: rows are in {', '.join(languages)}; give general speech in one language"
         )
     if not spec.has_domain or not spec.training.replay_share or len(rows) < MIN_GENERAL_TO_SHARE:
-        return _limited(rows, MAX_GENERAL, "general", sources.notes), []
+        return _general_limited(rows, sources), []
     sizes = Counter(row.speaker or row.id for row in rows)
     room = GENERAL_REPLAY_SHARE * len(rows)
     chosen: set[str] = set()
@@ -230,13 +236,23 @@ def _general_sets(
             chosen.add(name)
             room -= sizes[name]
     replayed = [row for row in rows if (row.speaker or row.id) in chosen and row.text]
-    leaked = set(shared_audio(replayed, rows))
+    leaked = set(shared_audio([*replayed, *sources.train], rows))
     measured = [row for row in rows if (row.speaker or row.id) not in chosen and row not in leaked]
+    in_dev = set(shared_audio(sources.dev, replayed))
+    replayed = [row for row in replayed if row not in in_dev]
     sources.notes.append(
         f"general: {len(replayed)} of {len(rows)} rows are trained on beside the domain, {len(measured)}, by other "
-        "speakers where they are named, are measured on"
+        f"speakers where they are named, are measured on; {len(rows) - len(replayed) - len(measured)} are left out, "
+        "which lack a text or share audio with the other part or with --train"
     )
-    return _limited(measured, MAX_GENERAL, "general", sources.notes), replayed
+    return _general_limited(measured, sources), replayed
+
+
+def _general_limited(rows: list[Utterance], sources: _Sources) -> list[Utterance]:
+    """At most MAX_GENERAL rows, drawn over all speakers."""
+    if len(rows) > MAX_GENERAL:
+        rows = sorted(rows, key=lambda row: _position(row.id))
+    return _limited(rows, MAX_GENERAL, "general", sources.notes)
 
 
 def general_sentences(kind: str, limit: int) -> list[Sentence]:
@@ -247,10 +263,15 @@ def general_sentences(kind: str, limit: int) -> list[Sentence]:
 
 def _split_text(spec: AdaptationSpec, path: Path, sources: _Sources) -> None:
     lines = read_text_lines(path)
-    unique = list({line.casefold(): line for line in lines}.values())
+    said = get_normalizer(normalizer_for(spec.code))
+    first: dict[str, str] = {}
+    for line in lines:
+        first.setdefault(said(line) or line.casefold(), line)
+    unique = list(first.values())
     if len(unique) < len(lines):
         sources.notes.append(
-            f"text: {len(lines) - len(unique)} of {len(lines)} lines are repeated and used once"
+            f"text: {len(lines) - len(unique)} of {len(lines)} lines are repeated, but for case, punctuation or how "
+            "numbers are written, and used once"
         )
     ranked = sorted(unique, key=lambda line: _position(line.casefold()))
     num_dev = (

@@ -76,11 +76,12 @@ class GateFigures:
         test_resampled: over what its resamples are drawn.
         base_term_f1: of the base on dev, or None where there are no terms.
         term_f1: of the adapted model.
-        critical: critical terms, with the base's and the adapted model's counts on dev.
+        critical: critical terms, with the base's and the adapted model's counts on dev and the locked test.
         base_sound_words: words that the base writes where nobody speaks.
         sound_words: likewise, the adapted model.
         latency_ratio: time to decode the probes, as a multiple of the base's.
         whole_general_wer: of the adapted model in whole windows, where it is to be heard at own lengths alone.
+        leaked: utterances of dev, test and general whose audio is trained on.
     """
 
     prob_better: float | None
@@ -98,6 +99,7 @@ class GateFigures:
     sound_words: int = 0
     latency_ratio: float | None = None
     whole_general_wer: float | None = None
+    leaked: int = 0
     general_metric: str = "WER"
 
 
@@ -126,9 +128,15 @@ def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
         passed=figures.parity >= PARITY_RATIO,
         detail=f"export says {figures.parity:.1%} the same as the reference engine, needed {PARITY_RATIO:.0%}",
     )
-    return GateVerdict(
-        (*domain, *_term_checks(figures), general, _sounds(figures), *_speed_checks(figures, options), export)
+    leakage = Check(
+        name="leakage",
+        value=figures.leaked,
+        limit=0,
+        passed=not figures.leaked,
+        detail=f"{figures.leaked} utterances of dev, test and general share audio with train, at most 0",
     )
+    rest = (general, _sounds(figures), *_speed_checks(figures, options), leakage, export)
+    return GateVerdict((*domain, *_term_checks(figures), *rest))
 
 
 def _speed_checks(figures: GateFigures, options: GateOptions) -> Iterator[Check]:
@@ -183,7 +191,7 @@ def _term_checks(figures: GateFigures) -> Iterator[Check]:
             limit=0,
             passed=not worse,
             detail=f"{len(worse)} of {len(figures.critical)} critical terms are worse{named}, at most 0"
-            + (f"; never said in dev, so unproved: {', '.join(unsaid)}" if unsaid else ""),
+            + (f"; never said in dev or test, so unproved: {', '.join(unsaid)}" if unsaid else ""),
         )
 
 

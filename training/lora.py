@@ -81,7 +81,7 @@ class LoraMethod:
         Args:
             weights: learned ones, as :meth:`trainable` names them.
             mix: share of the change that is served.
-            base: reference of the model that it belongs to.
+            base: the model that it belongs to, for a person and in peft's configuration.
             target: a new folder.
         """
         from copy import copy

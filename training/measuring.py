@@ -22,6 +22,7 @@ from asr.text.languages import AUTO, normalizer_for
 from training.data import AdaptationData
 from training.family import Family, VariantScorer
 from training.gate import OWN_LENGTH_POINTS, GateFigures, GateVerdict, general_budget, judge
+from training.inputs import shared_audio
 from training.interpolate import PROBABLY_BETTER, SURELY_BETTER, MixScore, choose_mix, interpolate
 from training.loop import DevScore
 from training.progress import Reporter
@@ -134,26 +135,37 @@ class Measurer:
         texts = (finished or self._scorer).texts(final, test, SERVED, chosen.context)
         chosen.evaluations["test"] = self._evaluated(texts, test)
 
-    def prove_whole(self, chosen: Variant, final: Mapping[str, Tensor]) -> list[str]:
-        """The contexts that the chosen weights are proved on.
+    def settle_contexts(self, chosen: Variant, final: Mapping[str, Tensor]) -> tuple[Variant, list[str]]:
+        """In which contexts the chosen weights may be heard, and the chosen one as it is heard first.
 
-        Those for own lengths are tried in whole windows, too, on some of dev and of general speech: no more than
-        ``OWN_LENGTH_POINTS`` worse there.
+        What was measured at own lengths is also heard in whole windows, on some of dev and of general speech. A context
+        is proved unless it is surely worse than the other one, by more than ``OWN_LENGTH_POINTS``.
         """
         if chosen.context == WHOLE:
-            return [WHOLE]
-        proved = True
+            return chosen, [WHOLE]
+        proved = {chosen.context: True, WHOLE: True}
         for name, rows in (("dev", self._data.dev), ("general", self._data.general)):
             step = max(1, len(rows) // WHOLE_PROBES)
             some = rows[::step]
             whole = self._evaluated(self._scorer.texts(final, some, SERVED, WHOLE), some)
             own = replace(chosen.evaluations[name], rows=chosen.evaluations[name].rows[::step])
-            proved = proved and whole.error <= own.error + OWN_LENGTH_POINTS / 100
+            proved[WHOLE] &= not self._surely_worse(whole, own)
+            proved[chosen.context] &= not self._surely_worse(own, whole)
             self._reporter.note(
                 f"{len(some)} rows of {name}: {own.error_name} {own.error:.2%} at own lengths, {whole.error:.2%} in "
                 "whole windows"
             )
-        return [chosen.context, *([WHOLE] if proved else [])]
+        if not proved[chosen.context]:
+            chosen = self.measure(final, chosen.score.mix, WHOLE)
+            return chosen, [WHOLE]
+        return chosen, [context for context, is_proved in proved.items() if is_proved]
+
+    def _surely_worse(self, one: Evaluation, other: Evaluation) -> bool:
+        if one.error <= other.error + OWN_LENGTH_POINTS / 100:
+            return False
+        gate = self._spec.gate
+        compared = compare(one, other, num_samples=gate.bootstrap_samples, seed=self._spec.seed)
+        return compared.prob_better >= gate.min_prob_better
 
     def _best(self, mixes: Sequence[Variant]) -> Variant:
         budget = general_budget(mixes[0].score.general_wer, self._spec.gate)
@@ -198,6 +210,9 @@ class Measurer:
             base_sound_words=base.score.sound_words,
             sound_words=chosen.score.sound_words,
             latency_ratio=probed.latency_ratio,
+            leaked=len(
+                shared_audio(self._data.train, [*self._data.dev, *self._data.test, *self._data.general])
+            ),
         )
 
     def judge(self, base: Variant, chosen: Variant, probed: Probed) -> GateVerdict:
@@ -222,9 +237,17 @@ class Measurer:
 def _critical_counts(
     base: Variant, chosen: Variant, data: AdaptationData
 ) -> dict[str, tuple[TermCounts, TermCounts]]:
-    before, after = (by_term(mix.evaluations["dev"], data.dev) for mix in (base, chosen))
+    """Counts of base and chosen on dev and the locked test together."""
+    counts = []
+    for variant in (base, chosen):
+        summed: dict[str, TermCounts] = {}
+        for name, rows in (("dev", data.dev), ("test", data.test)):
+            found = by_term(variant.evaluations[name], rows) if name in variant.evaluations else {}
+            for term, one in found.items():
+                summed[term] = summed.get(term, TermCounts()) + one
+        counts.append(summed)
     none = TermCounts()
-    return {term: (before.get(term, none), after.get(term, none)) for term in data.critical}
+    return {term: (counts[0].get(term, none), counts[1].get(term, none)) for term in data.critical}
 
 
 def _num_words(sounds: Evaluation) -> int:

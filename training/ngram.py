@@ -170,11 +170,7 @@ def tune_weights(
     trials: list[tuple[LmWeights, float]] = []
 
     def score(search: CtcSearch) -> float:
-        texts = [
-            tokens.text(search.search(one, beam_size=beam_size, max_candidates=1)[0].tokens)
-            for one in emissions
-        ]
-        return sum_counts(word_errors_by_row(references, texts, normalizer)).rate
+        return search_wer(search, tokens, emissions, references, beam_size=beam_size, normalizer=normalizer)
 
     def attempt(weights: LmWeights) -> None:
         trials.append((weights, score(BeamSearch(tokens, replace(model, weights=weights)))))
@@ -191,6 +187,22 @@ def tune_weights(
     return Tuning(
         weights=weights, wer_without=score(BeamSearch(tokens)), wer_with=wer_with, trials=tuple(trials)
     )
+
+
+def search_wer(
+    search: CtcSearch,
+    tokens: CtcTokens,
+    emissions: Sequence[LogProbs],
+    references: Sequence[str],
+    *,
+    beam_size: int,
+    normalizer: str,
+) -> float:
+    """WER of the best texts that a search finds in emissions (E, V)."""
+    texts = [
+        tokens.text(search.search(one, beam_size=beam_size, max_candidates=1)[0].tokens) for one in emissions
+    ]
+    return sum_counts(word_errors_by_row(references, texts, normalizer)).rate
 
 
 def remove_language_model(folder: Path) -> None:

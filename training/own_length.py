@@ -24,6 +24,7 @@ from torch import Tensor
 from asr import __version__
 from asr.atomic import write_bytes_atomically
 from asr.data.manifest import Utterance, load_samples, read_manifest
+from asr.errors import ModelError
 from asr.models.base import DecodingOptions
 from asr.models.checkpoint import load_whisper, save_whisper
 from asr.models.contexts import OWN
@@ -128,11 +129,20 @@ class _Teaching:
         rows = self._speak()
         with self._reporter.stage("asking the teacher", len(rows)) as stage:
             examples = teacher.ask(self._model, rows, stage.advance)
+        if len(examples) < len(rows):
+            self._reporter.note(
+                f"{len(rows) - len(examples)} of {len(rows)} left out: the teacher hears no word there"
+            )
+        if not examples:
+            raise ModelError(
+                f"{self._base.reference} hears no word in {len(rows)} everyday sentences, so it cannot teach own "
+                "lengths; give another base, or set training.own_length = false"
+            )
         contexts = TrainingContexts(context=OWN, seed=options.seed, whole_share=options.whole_share)
         method = OwnLengthMethod(self._model, teacher, self._frame, contexts)
         training = TrainingOptions(
             learning_rate=options.learning_rate, epochs=options.epochs, batch_size=options.batch_size,
-            evaluations_per_epoch=1,
+            evaluations_per_epoch=1, patience=options.epochs + 1,
         )  # fmt: skip
         loop = TrainingLoop(method, examples, options=training, seed=options.seed)
         with self._reporter.stage("teaching own lengths", loop.total_steps) as stage:

@@ -22,6 +22,7 @@ _SENSES: Mapping[str, tuple[Literal["at least", "at most"], str]] = {
     "export": ("at least", "share"),
     "own length": ("at most", "share"),
     "latency": ("at most", "times"),
+    "leakage": ("at most", "utterances"),
 }
 _DESCRIPTIONS = {
     "dev": "chose the checkpoint and the mix, and judged them",

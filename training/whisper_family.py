@@ -15,7 +15,7 @@ from torch import Tensor
 
 from asr.data.manifest import Utterance
 from asr.errors import OptionError
-from asr.models.checkpoint import load_whisper, save_whisper
+from asr.models.checkpoint import load_whisper, save_whisper, weights_sha256
 from asr.models.contexts import OWN, WHOLE, is_taught
 from asr.models.export import export_ctranslate2
 from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, serving_folder
@@ -177,7 +177,14 @@ class WhisperFamily:
     def save_adapter(self, method: Method, weights: Mapping[str, Tensor], mix: float, folder: Path) -> None:
         """See :class:`training.family.Family`."""
         if isinstance(method, LoraMethod) and weights:
-            method.save_adapter(weights, mix, self._base.reference, folder / ADAPTER_FOLDER)
+            method.save_adapter(weights, mix, self._adapted_base(), folder / ADAPTER_FOLDER)
+
+    def _adapted_base(self) -> str:
+        """What an adapter is to be added to: the base, or the base after it was taught own lengths."""
+        if self._start_dir == self._base.transformers_dir:
+            return self._base.reference
+        digest = weights_sha256(self._start_dir)
+        return f"{self._base.reference} taught own lengths, as lexitune adapt --name does it (weights {digest[:16]})"
 
     def _filled_cache(self, examples: Sequence[Example]) -> EncoderCache:
         engine = CTranslate2Whisper(self._start_engine_dir, num_workers=self._num_workers)

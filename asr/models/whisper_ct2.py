@@ -111,13 +111,20 @@ class CTranslate2Whisper:
     def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
         """See :class:`asr.models.base.SpeechModel`."""
         voiced = [index for index, samples in enumerate(segments) if len(samples)]
-        frames = [self.context_frames(len(segments[index]), options.language) for index in voiced]
-        outputs = [self.encode(segments[index], size) for index, size in zip(voiced, frames, strict=True)]
+        outputs = [self._heard(segments[index], options) for index in voiced]
         durations = [to_seconds(len(segments[index])) for index in voiced]
         results = [[Hypothesis(text="", no_speech_prob=1.0)] for _ in segments]
         for index, hypotheses in zip(voiced, self.decode_encoded(outputs, durations, options), strict=True):
             results[index] = hypotheses
         return results
+
+    def _heard(self, samples: Samples, options: DecodingOptions) -> Encoded:
+        """Encoder output in the context that fits the language, once that is known."""
+        output = self.encode(samples, self.context_frames(len(samples), options.language))
+        is_open = self._own_length and options.language is None and self._tokenizer.is_multilingual
+        if is_open and not is_taught(self._language(output, options)):
+            return self.encode(samples, WHISPER_WINDOW_FRAMES)
+        return output
 
     def decode_encoded(
         self, outputs: Sequence[Encoded], durations_s: Sequence[float], options: DecodingOptions

@@ -53,7 +53,6 @@ class TorchWhisper:
 
     def _decode_one(self, samples: Samples, options: DecodingOptions) -> list[Hypothesis]:
         import torch
-        from transformers.modeling_outputs import BaseModelOutput
 
         if not len(samples):
             return [Hypothesis(text="", no_speech_prob=1.0)]
@@ -61,14 +60,12 @@ class TorchWhisper:
             raise OptionError(
                 f"a segment lasts {to_seconds(len(samples)):.1f} s; a Whisper window holds {WHISPER_WINDOW_S} s: cut it"
             )
-        own = self._own_length and is_taught(options.language)
-        num_frames = own_frames(len(samples)) if own else WHISPER_WINDOW_FRAMES
-        features = log_mel(samples, num_mel_bins=self._model.config.num_mel_bins, num_frames=num_frames)[None]
         with torch.inference_mode():
-            encoded = BaseModelOutput(
-                last_hidden_state=encode_features(self._model, torch.from_numpy(features).to(self._device))
-            )
+            own = self._own_length and is_taught(options.language)
+            encoded = self._encode(samples, own_frames(len(samples)) if own else WHISPER_WINDOW_FRAMES)
             language = self._language(encoded, options)
+            if own and not is_taught(language):  # nobody had named it
+                encoded = self._encode(samples, WHISPER_WINDOW_FRAMES)
             prompt = self._tokenizer.prompt(language)
             output = self._generate(encoded, prompt, options)
             hypotheses = []
@@ -84,6 +81,14 @@ class TorchWhisper:
                     )
                 )
         return hypotheses
+
+    def _encode(self, samples: Samples, num_frames: int) -> Any:
+        import torch
+        from transformers.modeling_outputs import BaseModelOutput
+
+        features = log_mel(samples, num_mel_bins=self._model.config.num_mel_bins, num_frames=num_frames)[None]
+        inputs = torch.from_numpy(features).to(self._device)
+        return BaseModelOutput(last_hidden_state=encode_features(self._model, inputs))
 
     def _language(self, encoded: Any, options: DecodingOptions) -> str | None:
         if options.language is not None or not self._tokenizer.is_multilingual:

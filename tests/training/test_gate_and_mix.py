@@ -69,7 +69,7 @@ def test_every_condition_must_hold_and_the_reason_names_those_that_do_not(
 def test_a_critical_term_that_dev_never_says_is_named() -> None:
     verdict = _judge(critical={"apixaban": (TermCounts(), TermCounts())})
     detail = next(check.detail for check in verdict.checks if check.name == "critical terms")
-    assert verdict.passed and detail.endswith("never said in dev, so unproved: apixaban")
+    assert verdict.passed and detail.endswith("never said in dev or test, so unproved: apixaban")
 
 
 def _scores(*rows: tuple[float, float, float]) -> list[MixScore]:
@@ -134,3 +134,9 @@ def test_own_lengths_may_cost_half_a_point_and_decoding_half_as_much_time_again(
 
 def test_without_a_domain_nothing_is_asked_of_it() -> None:
     assert "domain" not in {check.name for check in _judge(prob_better=None).checks}
+
+
+def test_audio_that_is_trained_and_measured_on_fails() -> None:
+    verdict = _judge(leaked=2)
+    assert [check.name for check in verdict.checks if not check.passed] == ["leakage"]
+    assert "2 utterances of dev, test and general share audio with train" in verdict.reason

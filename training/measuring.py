@@ -47,10 +47,12 @@ class Probed:
 
     Attributes:
         parity: with the reference engine.
+        parity_limit: share of equal characters that is asked for.
         latency_ratio: time to decode, as a multiple of the base's.
     """
 
     parity: Parity
+    parity_limit: float
     latency_ratio: float
 
 
@@ -207,6 +209,7 @@ class Measurer:
             base_general_wer=base.score.general_wer,
             general_wer=chosen.score.general_wer,
             parity=probed.parity.ratio,
+            parity_limit=probed.parity_limit,
             base_sound_words=base.score.sound_words,
             sound_words=chosen.score.sound_words,
             latency_ratio=probed.latency_ratio,

@@ -140,3 +140,8 @@ def test_audio_that_is_trained_and_measured_on_fails() -> None:
     verdict = _judge(leaked=2)
     assert [check.name for check in verdict.checks if not check.passed] == ["leakage"]
     assert "2 utterances of dev, test and general share audio with train" in verdict.reason
+
+
+def test_an_export_that_is_as_true_as_the_bases_passes() -> None:
+    assert not _judge(parity=0.85).passed
+    assert _judge(parity=0.85, parity_limit=0.84).passed

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from asr.models.base import DecodingOptions, Samples, SpeechModel
+from asr.models.base import DecodingOptions, Samples
 from asr.models.checkpoint import check_folder, weights_sha256
 from asr.results import Hypothesis
 from asr.storage import build_folder, cache_dir
@@ -78,7 +78,7 @@ class Parity:
 
 
 def check_parity(
-    reference: SpeechModel, exported: SpeechModel, probes: Sequence[Samples], options: DecodingOptions
+    reference: Decoder, exported: Decoder, probes: Sequence[Samples], options: DecodingOptions
 ) -> Parity:
     """Decode ``probes`` with both engines and compare the texts."""
     expected = [row[0].text for row in reference.decode(probes, options)]

@@ -235,3 +235,33 @@ def test_of_much_general_speech_some_is_trained_on_and_none_of_it_is_measured_on
     few = tmp_path / "few.jsonl"
     few.write_text("\n".join(rows[:20]) + "\n")
     assert len(collect(_spec(text=text, general=few), tmp_path / "other", REPORTER).general) == 20
+
+
+def test_hours_recorded_are_those_of_the_users_recordings_alone(text: Path, tmp_path: Path) -> None:
+    assert collect(_spec(text=text), tmp_path / "spoken", REPORTER).recorded_hours == 0
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(12):
+        write_audio(tmp_path / f"{number}.wav", rng.normal(0, 0.05, 16_000).astype(np.float32))
+        rows.append(
+            json.dumps({"audio_filepath": f"{number}.wav", "text": f"row {number}", "speaker": str(number)})
+        )
+    (tmp_path / "train.jsonl").write_text("\n".join(rows[:8]) + "\n")
+    (tmp_path / "dev.jsonl").write_text("\n".join(rows[8:]) + "\n")
+    training = TrainingOptions(recording_copies=2)
+    spec = _spec(train=tmp_path / "train.jsonl", dev=tmp_path / "dev.jsonl", training=training)
+    data = collect(spec, tmp_path / "recorded", REPORTER)
+    assert len(data.train) > 3 * 8 and data.recorded_hours == pytest.approx(8 / 3600)
+
+
+def test_lines_that_differ_only_in_how_they_are_written_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text(
+        "".join(f"Order number {number}{end}\n" for number in range(20) for end in (".", "!", ""))
+    )
+    data = collect(_spec(text=path), tmp_path / "work", REPORTER)
+    texts = [
+        row.text for row in (*data.train, *data.dev) if (row.text or "").startswith("Order") and not row.extra
+    ]
+    assert len(texts) == 20
+    assert any("40 of 60 lines are repeated" in note for note in data.notes)

@@ -1,0 +1,72 @@
+"""In which contexts a version may be heard: a context that is surely worse than the other one is not named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from asr.data.manifest import Utterance
+from asr.evaluation.evaluate import evaluate_texts
+from asr.models.contexts import OWN, WHOLE
+from training.data import AdaptationData
+from training.family import Family, VariantScorer
+from training.interpolate import MixScore
+from training.measuring import Measurer, Variant
+from training.progress import SilentReporter
+from training.spec import AdaptationSpec
+
+SAID = "the quick brown fox jumps over the lazy dog"
+MISHEARD = "the quick brown box jumps over a lazy dock"
+
+
+class Heard:
+    """Says in each context how many of the rows are misheard."""
+
+    def __init__(self, misheard: dict[str, int]) -> None:
+        self._misheard = misheard
+
+    def texts(self, state: Any, rows: Any, options: Any, context: str = WHOLE) -> list[str]:
+        return [MISHEARD if index < self._misheard[context] else SAID for index, _ in enumerate(rows)]
+
+
+def _settled(tmp_path: Path, own: int, whole: int) -> tuple[str, list[str]]:
+    (tmp_path / "t.txt").write_text("x\n")
+    spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=tmp_path / "t.txt")
+    rows = [
+        Utterance(id=str(index), audio_path=tmp_path / f"{index}.wav", duration_s=1.0, text=SAID)
+        for index in range(40)
+    ]
+    quiet = [Utterance(id="noise", audio_path=tmp_path / "noise.wav", duration_s=1.0, text="")]
+    data = AdaptationData(
+        train=[], dev=rows, test=[], general=rows, terms=(), critical=(), sounds=quiet, hashes={}
+    )
+    scorer = Heard({OWN: own, WHOLE: whole})
+    evaluations = {
+        name: evaluate_texts(rows, scorer.texts({}, rows, None, OWN)) for name in ("dev", "general")
+    }
+    score = MixScore(mix=0.5, domain_error=0.0, general_wer=0.0)
+    chosen = Variant(score=score, context=OWN, evaluations=evaluations)
+    measurer = Measurer(cast(Family, None), cast(VariantScorer, scorer), spec, data, SilentReporter())
+    settled, contexts = measurer.settle_contexts(chosen, {})
+    return settled.context, contexts
+
+
+@pytest.mark.parametrize(
+    ("own", "whole", "expected"),
+    [
+        (0, 0, (OWN, [OWN, WHOLE])),
+        (1, 0, (OWN, [OWN, WHOLE])),  # by chance
+        (0, 1, (OWN, [OWN, WHOLE])),
+        (0, 20, (OWN, [OWN])),
+    ],
+)
+def test_a_context_is_proved_unless_it_is_surely_worse(
+    tmp_path: Path, own: int, whole: int, expected: tuple[str, list[str]]
+) -> None:
+    assert _settled(tmp_path, own, whole) == expected
+
+
+def test_what_is_surely_worse_at_own_lengths_is_heard_in_whole_windows(tmp_path: Path) -> None:
+    assert _settled(tmp_path, 20, 0) == (WHOLE, [WHOLE])

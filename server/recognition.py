@@ -22,6 +22,7 @@ from asr.streaming.messages import (
     StreamInput,
     StreamUpdate,
 )
+from asr.text.languages import language_code
 from asr.v1 import speech_pb2, speech_pb2_grpc
 from server import convert
 from server.catalog import Catalog
@@ -200,7 +201,7 @@ def _identity(recognizer: Recognizer) -> ModelIdentity:
 
 
 def _check_language(language: str, recognizer: Recognizer) -> None:
-    code = language.partition("-")[0].lower()
+    code = language_code(language)
     if code and code not in recognizer.languages:
         known = ", ".join(sorted(recognizer.languages))
         message = f"{recognizer.name} does not know the language {language!r}; it knows {known}"

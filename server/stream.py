@@ -33,6 +33,7 @@ from asr.streaming.messages import (
 from asr.streaming.pcm_session import PcmSession
 from asr.streaming.session import DecodeRequest, Event
 from asr.streaming.stabilizer import Stabilizer
+from asr.text.languages import language_code
 from server.inbox import Inbox
 from server.scheduling import DecodeQueue, Urgency
 
@@ -108,7 +109,7 @@ class RecognitionStream:
         self._skipped_s = 0.0
         self._reader: asyncio.Task[None] | None = None
         self._ended_by: LexituneError | None = None
-        language = config.language.partition("-")[0].lower() or None
+        language = language_code(config.language) or None
         self._interim_options = DecodingOptions(beam_size=1, word_times=False, language=language)
         self._final_options = DecodingOptions(
             beam_size=max(services.beam_size, config.max_alternatives),

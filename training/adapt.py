@@ -77,6 +77,7 @@ class _Job:
         self, spec: AdaptationSpec, reporter: Reporter, num_workers: int, registry: Registry,
         processes: Processes,
     ) -> None:  # fmt: skip
+        self._started = time.monotonic()
         self._processes = processes
         self._registry = registry
         self._reporter = reporter
@@ -91,7 +92,6 @@ class _Job:
 
     def run(self) -> AdaptationReport | None:
         """All steps in order."""
-        started = time.monotonic()
         with self._processes.main_first():  # the others find its files
             data = self._collect()
             self._family = open_family(
@@ -99,7 +99,7 @@ class _Job:
             )
             self._family.move(self._processes.device)
             if not self._spec.has_domain:
-                return self._teach_only(data, started) if self._processes.is_main else None
+                return self._teach_only(data) if self._processes.is_main else None
             rows = self._rows(data)
             plan = self._plan(data)
             method = self._family.method(plan, rows.examples, self._num_steps(rows.examples))
@@ -135,9 +135,9 @@ class _Job:
             "num_train": len(rows.examples),
             "train_sha256": examples_digest(rows.examples),
         }
-        return self._finish(folder, mixes[0], chosen, probed, verdict, data, facts, started)
+        return self._finish(folder, (mixes[0], chosen), probed, verdict, data, facts)
 
-    def _teach_only(self, data: AdaptationData, started: float) -> AdaptationReport:
+    def _teach_only(self, data: AdaptationData) -> AdaptationReport:
         """A version that hears own lengths and is otherwise the base."""
         family = self._family
         if family.context == WHOLE:
@@ -167,15 +167,16 @@ class _Job:
             "num_train": 0,
             "train_sha256": examples_digest([]),
         }
-        return self._finish(folder, base, own, probed, verdict, data, facts, started)
+        return self._finish(folder, (base, own), probed, verdict, data, facts)
 
     def _finish(
-        self, folder: Path, base: Variant, chosen: Variant, probed: Probed, verdict: GateVerdict,
-        data: AdaptationData, facts: Mapping[str, Any], started: float,
+        self, folder: Path, compared: tuple[Variant, Variant], probed: Probed, verdict: GateVerdict,
+        data: AdaptationData, facts: Mapping[str, Any],
     ) -> AdaptationReport:  # fmt: skip
-        """Publish, and leave nothing of the job behind."""
+        """Publish, and leave nothing of the job behind; ``compared`` are the base and the chosen one."""
+        base, chosen = compared
         both = {
-            "seconds": round(time.monotonic() - started, 1),
+            "seconds": round(time.monotonic() - self._started, 1),
             "mix": chosen.score.mix,
             "parity": probed.parity,
             "latency_ratio": round(probed.latency_ratio, 3),

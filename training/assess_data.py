@@ -16,9 +16,10 @@ from asr.data.manifest import Utterance, read_manifest
 from asr.errors import InputError
 from asr.evaluation.evaluate import transcript_of
 from asr.storage import cache_dir
+from asr.text.languages import ENGLISH, language_code
 from training.assess_spec import AssessSpec
 from training.data import general_sentences
-from training.inputs import check_languages, read_checked, shared_audio
+from training.inputs import read_checked, shared_audio
 from training.progress import Reporter
 from training.synth.dataset import Sentence, SynthesisOptions, synthesize_dataset
 from training.synth.text import carrier_sentences, read_text_lines
@@ -140,7 +141,12 @@ def split_speakers(
 
 def _add_recordings(spec: AssessSpec, path: Path, data: AssessData, reporter: Reporter) -> None:
     rows = read_checked(path, reporter, data.notes)
-    check_languages(rows)
+    others = sorted({row.language for row in rows if row.language and language_code(row.language) != ENGLISH})
+    if others:
+        raise InputError(
+            f"{path}: rows are in {', '.join(others)}, and assess knows English alone; leave them out, or adapt to them "
+            f"with lexitune adapt --language {language_code(others[0])}, whose gate says whether it helped"
+        )
     usable = [row for row in rows if transcript_of(row) is not None or row.terms is not None]
     if not usable:
         raise InputError(

@@ -30,6 +30,11 @@ class Example:
     tokens: tuple[int, ...]
     timestamps: bool = False
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody speaks: there is nothing to write."""
+        return not self.tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -101,12 +106,13 @@ def _timed_tokens(segments: Any, tokenizer: WhisperTokenizer) -> list[int]:
 
 def collate(
     examples: Sequence[Example], prompt: Sequence[int], end_of_text: int,
-    by_language: Mapping[str, Sequence[int]] | None = None,
+    by_language: Mapping[str, Sequence[int]] | None = None, no_speech: int | None = None,
 ) -> Batch:  # fmt: skip
     """Pad to one length: inputs are prompt and tokens, labels the same one step ahead, ending with end-of-text.
 
     The last token of ``prompt`` says that there are no timestamps; examples with timestamps go without it. Utterances
-    in a language of ``by_language`` have its prompt, which is as long.
+    in a language of ``by_language`` have its prompt, which is as long. With ``no_speech``, what follows the first token
+    is labelled, too: that token for silent examples, the prompt's next for the others, as openai/whisper was trained.
     """
     prompts = by_language or {}
     width = max(len(example.tokens) for example in examples) + len(prompt)
@@ -117,7 +123,12 @@ def collate(
         before = own[:-1] if example.timestamps else own
         sequence = [*before, *example.tokens]
         inputs[row, : len(sequence)] = sequence
+        if example.is_silent:
+            labels[row, 0] = IGNORED if no_speech is None else no_speech
+            continue
         labels[row, len(before) - 1 : len(sequence)] = [*example.tokens, end_of_text]
+        if no_speech is not None and len(before) > 1:
+            labels[row, 0] = before[1]
     return Batch(tuple(examples), inputs, labels)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from training.examples import Example, num_labels
+from training.examples import Example
 from training.methods import Encodings, Frame, decoder_loss, learning
 
 ADAPTER_FOLDER = "adapter"
@@ -61,7 +61,7 @@ class LoraMethod:
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`training.methods.Method`."""
-        return num_labels(examples)
+        return self._frame.num_labels(examples)
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The wrapped matrices (D_out, D_in) with their change B (D_out, R) A (R, D_in) added."""

@@ -21,7 +21,7 @@ from asr.models.contexts import WHOLE
 from asr.models.whisper_torch import encode_features
 from training.contexts import TrainingContexts
 from training.encoder_cache import EncoderCache
-from training.examples import IGNORED, Batch, Example, collate, num_labels
+from training.examples import IGNORED, Batch, Example, collate
 
 _Float = TypeVar("_Float", bound=np.floating[Any])
 
@@ -60,15 +60,21 @@ class Frame:
         prompt: tokens before it.
         end_of_text: token behind it.
         by_language: prompts of utterances in these languages, each as long as ``prompt``.
+        no_speech: token for silent examples; None teaches nothing about silence.
     """
 
     prompt: tuple[int, ...]
     end_of_text: int
     by_language: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    no_speech: int | None = None
 
     def batch(self, examples: Sequence[Example]) -> Batch:
         """Inputs and labels of the decoder."""
-        return collate(examples, self.prompt, self.end_of_text, self.by_language)
+        return collate(examples, self.prompt, self.end_of_text, self.by_language, self.no_speech)
+
+    def num_labels(self, examples: Sequence[Example]) -> int:
+        """Labelled positions of a batch."""
+        return int((self.batch(examples).labels != IGNORED).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +172,7 @@ class DecoderMethod:
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`Method`."""
-        return num_labels(examples)
+        return self._frame.num_labels(examples)
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :class:`Method`."""
@@ -196,7 +202,7 @@ class FullMethod:
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`Method`."""
-        return num_labels(examples)
+        return self._frame.num_labels(examples)
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :class:`Method`."""

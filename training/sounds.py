@@ -7,6 +7,7 @@ activity detection passes none of them, and a check behind it would prove nothin
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,18 @@ def write_sounds(folder: Path, *, seed: int) -> list[Utterance]:
         write_audio(path, samples)
         rows.append(Utterance(id=name, audio_path=path, duration_s=DURATION_S, text=""))
     return rows
+
+
+def quiet_rows(folder: Path, *, count: int, seed: int) -> list[Utterance]:
+    """``count`` stretches of 1 to 8 s in which nobody speaks, to train on; other sounds than those of another seed."""
+    rng = np.random.default_rng(seed)
+    rows: list[Utterance] = []
+    while len(rows) < count:
+        number = len(rows)
+        for row in write_sounds(folder / f"{number:04d}", seed=seed + number):
+            duration_s = float(rng.uniform(1.0, DURATION_S))
+            rows.append(replace(row, id=f"quiet-{number:04d}-{row.id}", duration_s=duration_s))
+    return rows[:count]
 
 
 def sounds(seed: int) -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -42,6 +42,7 @@ class TrainingOptions:
         clip_norm: gradients' norm at most.
         copies: synthesised renderings of each sentence.
         recording_copies: augmented copies of each recording, beside it.
+        quiet_share: sounds in which nobody speaks, per training utterance, so that a Whisper does not unlearn silence.
         window_share: windows of several utterances with timestamps, per training utterance.
         replay_share: synthesised everyday sentences to train on beside, per domain utterance; at most 80 sentences.
         max_train_sentences: of ``--text``; the rest is left out, and said so.
@@ -62,6 +63,7 @@ class TrainingOptions:
     clip_norm: float = 1.0
     copies: int = 1
     recording_copies: int = 0
+    quiet_share: float = 0.05
     window_share: float = 0.1
     replay_share: float = 0.2
     max_train_sentences: int = 2000
@@ -83,6 +85,7 @@ class TrainingOptions:
             "lora_alpha": (1, 1024),
             "replay_share": (0, 1),
             "window_share": (0, 1),
+            "quiet_share": (0, 1),
             "warmup_share": (0, 1),
             "weight_decay": (0, 1),
             "clip_norm": (1e-3, 1e3),

@@ -40,10 +40,12 @@ from training.methods import (
 from training.own_length import taught_own_length
 from training.progress import Reporter
 from training.scoring import Scorer
+from training.sounds import quiet_rows
 from training.spec import AdaptationSpec, TrainingOptions
 
 DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate; docs/experiments.md
 LORA_RATE = 3e-4  # within 2e-4 to 5e-4, what adapters of rank 16 to 32 want
+QUIET_SEED = 1000  # beyond the seeds of the sounds that are measured on
 FULL_HOURS = 3.0  # recordings from which on a full fine-tune is worth it
 LORA_ENCODER_HOURS = 0.4  # recordings from which on LoRA changes the encoder, too
 
@@ -98,7 +100,11 @@ class WhisperFamily:
     def rows(self, utterances: Sequence[Utterance]) -> Rows:
         """See :class:`training.family.Family`."""
         examples, rejected = make_examples(utterances, self._tokenizer)
-        return Rows(examples=examples, rejected=rejected, notes=self._notes(utterances))
+        count = round(self._spec.training.quiet_share * len(examples))
+        seed = self._spec.seed + QUIET_SEED
+        quiet = [Example(row, ()) for row in quiet_rows(self._folder / "quiet", count=count, seed=seed)]
+        notes = [f"train: {count} sounds in which nobody speaks beside {len(examples)} rows"] if quiet else []
+        return Rows(examples=[*examples, *quiet], rejected=rejected, notes=[*self._notes(utterances), *notes])
 
     def _notes(self, utterances: Sequence[Utterance]) -> list[str]:
         """How the language is written in tokens, how it is decoded, and what is not taught in it."""
@@ -143,7 +149,7 @@ class WhisperFamily:
         prompts = {language: tuple(self._tokenizer.prompt(language)) for language in languages if language}
         return Frame(
             prompt=tuple(self._tokenizer.prompt(self._spec.code)), end_of_text=self._tokenizer.end_of_text,
-            by_language=prompts,
+            by_language=prompts, no_speech=self._tokenizer.no_speech,
         )  # fmt: skip
 
     def learning_rate(self, plan: Plan, num_recorded_hours: float) -> float:

@@ -36,6 +36,7 @@ Encoded = NDArray[np.float32]  # (1, E, D)
 MAX_NEW_TOKENS = 224  # half of Whisper's 448, as openai/whisper decodes
 MAX_COMPRESSION_RATIO = 2.4  # text that repeats itself beyond this is a decoding loop (openai/whisper)
 NO_SPEECH_PROB, NO_SPEECH_LOG_PROB = 0.6, -1.0  # both passed: the segment is silence (openai/whisper)
+SURELY_NO_SPEECH_PROB = 0.9  # passed, however sure of its words the decoder is (docs/experiments.md)
 LOOP_NGRAM = 3
 
 
@@ -186,7 +187,8 @@ class CTranslate2Whisper:
     def _hypotheses(self, result: Any, words: tuple[Word, ...], options: DecodingOptions) -> list[Hypothesis]:
         hypotheses = []
         for rank, (tokens, score) in enumerate(zip(result.sequences_ids, result.scores, strict=True)):
-            is_silence = result.no_speech_prob > NO_SPEECH_PROB and score < NO_SPEECH_LOG_PROB
+            is_unsure = result.no_speech_prob > NO_SPEECH_PROB and score < NO_SPEECH_LOG_PROB
+            is_silence = is_unsure or result.no_speech_prob > SURELY_NO_SPEECH_PROB
             text = "" if is_silence else " ".join(self._tokenizer.decode(tokens).split())
             hypotheses.append(
                 Hypothesis(

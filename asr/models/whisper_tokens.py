@@ -44,6 +44,12 @@ class WhisperTokenizer:
         return int(number)
 
     @cached_property
+    def no_speech(self) -> int:
+        """The token that says, in place of a prompt's second one, that nobody speaks; its name has changed once."""
+        found = [self._tokenizer.token_to_id(name) for name in ("<|nospeech|>", "<|nocaptions|>")]
+        return next((int(number) for number in found if number is not None), self._id("<|notimestamps|>") - 1)
+
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """Language codes that a prompt may name; only English for an English-only model."""
         if not self.is_multilingual:

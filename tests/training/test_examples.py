@@ -72,3 +72,17 @@ def test_every_epoch_sees_every_example_once_in_an_order_of_its_own() -> None:
         assert all(len(batch) <= 8 for batch in batches)
         orders.append(seen)
     assert orders[0] == orders[2] != orders[1]
+
+
+def test_silence_is_one_label_behind_the_first_token_and_speech_has_the_prompts_there(tmp_path: Path) -> None:
+    row = Utterance(id="a", audio_path=tmp_path / "a.wav", duration_s=1.0, text="Good morning.")
+    (spoken,), _ = make_examples([row], TOKENIZER)
+    prompt, no_speech = TOKENIZER.prompt(None), TOKENIZER.no_speech
+    batch = collate([spoken, Example(row, ())], prompt, TOKENIZER.end_of_text, no_speech=no_speech)
+    assert batch.labels[1, 0] == no_speech and (batch.labels[1, 1:] == IGNORED).all()
+    assert batch.inputs[1, : len(prompt)].tolist() == prompt
+    assert batch.labels[0, 0] == prompt[1] != no_speech
+    labelled = batch.labels[0, len(prompt) - 1 :]
+    assert labelled.tolist() == [*spoken.tokens, TOKENIZER.end_of_text]
+    untaught = collate([spoken, Example(row, ())], prompt, TOKENIZER.end_of_text)
+    assert (untaught.labels[1] == IGNORED).all() and untaught.labels[0, 0] == IGNORED

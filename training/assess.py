@@ -214,7 +214,7 @@ def open_assessed(
     job = AdaptationSpec(
         base=spec.model, name="assess", train=spec.manifest, seed=spec.seed, normalizer=spec.normalizer,
         method="ctc" if check_folder(base.transformers_dir) == WAV2VEC2 else "decoder",
-        training=TrainingOptions(own_length=is_own),
+        training=TrainingOptions(own_length=is_own, quiet_share=0.0),  # a curve of what is said
     )  # fmt: skip
     rows = AdaptationData(
         train=data.train, dev=[], test=[], general=[], terms=data.terms, critical=(), sounds=[], hashes={}

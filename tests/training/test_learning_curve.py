@@ -194,7 +194,7 @@ def opened(small_whisper: Path, rows: list[Utterance], tmp_path: Path) -> Iterat
     manifest.write_text("{}\n")
     spec = AdaptationSpec(
         base=str(small_whisper), name="assess", train=manifest, method="decoder",
-        training=TrainingOptions(own_length=False),
+        training=TrainingOptions(own_length=False, quiet_share=0.0),
     )  # fmt: skip
     data = AdaptationData(
         train=rows, dev=[], test=[], general=[], terms=(), critical=(), sounds=[], hashes={}

@@ -8,7 +8,6 @@ the processor has it. ``--train`` and ``--dev`` add the comparison at equal wall
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import statistics
 import tempfile
@@ -19,40 +18,38 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-THREADS = 2
-os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from asr.cli.console import ProgressReporter  # noqa: E402
-from asr.data.manifest import Utterance, load_samples, read_manifest  # noqa: E402
-from asr.evaluation.evaluate import evaluate_texts  # noqa: E402
-from asr.features import log_mel  # noqa: E402
-from asr.models.checkpoint import load_whisper  # noqa: E402
-from asr.models.contexts import OWN, WHOLE  # noqa: E402
-from asr.models.precision import has_bfloat16  # noqa: E402
-from asr.models.resolve import CTRANSLATE2_FOLDER, resolve_model  # noqa: E402
-from asr.models.whisper_ct2 import CTranslate2Whisper  # noqa: E402
-from asr.models.whisper_tokens import WhisperTokenizer  # noqa: E402
-from training.contexts import TrainingContexts  # noqa: E402
-from training.data import general_sentences  # noqa: E402
-from training.encoder_cache import EncoderCache  # noqa: E402
-from training.examples import Example, collate, epoch_batches, make_examples  # noqa: E402
-from training.loop import learning_rate_factor  # noqa: E402
-from training.lora import LoraMethod  # noqa: E402
-from training.methods import (  # noqa: E402
+from asr.cli.console import ProgressReporter
+from asr.data.manifest import Utterance, load_samples, read_manifest
+from asr.evaluation.evaluate import evaluate_texts
+from asr.features import log_mel
+from asr.models.checkpoint import load_whisper
+from asr.models.contexts import OWN, WHOLE
+from asr.models.precision import has_bfloat16
+from asr.models.resolve import CTRANSLATE2_FOLDER, resolve_model
+from asr.models.whisper_ct2 import CTranslate2Whisper
+from asr.models.whisper_tokens import WhisperTokenizer
+from training.contexts import TrainingContexts
+from training.data import general_sentences
+from training.encoder_cache import EncoderCache
+from training.examples import Example, collate, epoch_batches, make_examples
+from training.loop import learning_rate_factor
+from training.lora import LoraMethod
+from training.methods import (
     CachedEncodings,
     DecoderMethod,
     Frame,
     Method,
     default_learning_rate,
 )
-from training.own_length import taught_own_length  # noqa: E402
-from training.scoring import GREEDY, Scorer  # noqa: E402
-from training.synth.dataset import SynthesisOptions, synthesize_dataset  # noqa: E402
-from training.whisper_family import DECODER_RATE_SHARE, LORA_RATE  # noqa: E402
+from training.own_length import taught_own_length
+from training.scoring import GREEDY, Scorer
+from training.synth.dataset import SynthesisOptions, synthesize_dataset
+from training.whisper_family import DECODER_RATE_SHARE, LORA_RATE
 
+THREADS = 2
 BATCH_SIZE = 8
 WARMUP_SHARE = 0.1
 

@@ -45,6 +45,7 @@ from training.spec import AdaptationSpec, TrainingOptions
 
 DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate; docs/experiments.md
 LORA_RATE = 3e-4  # within 2e-4 to 5e-4, what adapters of rank 16 to 32 want
+MIN_QUIET = 26  # two of every kind: with fewer, a small job learns to speak up
 QUIET_SEED = 1000  # beyond the seeds of the sounds that are measured on
 FULL_HOURS = 3.0  # recordings from which on a full fine-tune is worth it
 LORA_ENCODER_HOURS = 0.4  # recordings from which on LoRA changes the encoder, too
@@ -100,7 +101,8 @@ class WhisperFamily:
     def rows(self, utterances: Sequence[Utterance]) -> Rows:
         """See :class:`training.family.Family`."""
         examples, rejected = make_examples(utterances, self._tokenizer)
-        count = round(self._spec.training.quiet_share * len(examples))
+        share = self._spec.training.quiet_share
+        count = max(MIN_QUIET, round(share * len(examples))) if share else 0
         seed = self._spec.seed + QUIET_SEED
         quiet = [Example(row, ()) for row in quiet_rows(self._folder / "quiet", count=count, seed=seed)]
         notes = [f"train: {count} sounds in which nobody speaks beside {len(examples)} rows"] if quiet else []

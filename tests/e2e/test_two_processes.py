@@ -36,6 +36,7 @@ batch_size = 4
 evaluations_per_epoch = 2
 replay_share = 0
 window_share = 0
+quiet_share = 0
 own_length = false
 [split]
 dev_share = 0.3

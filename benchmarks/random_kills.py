@@ -26,6 +26,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +243,7 @@ def measure(job: Job, folder: Path, options: argparse.Namespace) -> dict[str, An
             resumed += newest_step(run) >= 1
             wanted = kills.total() < options.kills or resumed < options.resumed
             delay_s = float(rng.uniform(0, options.horizon * undisturbed_s)) if wanted else None
-            killed = in_child(lambda run=run: live(job, run), kill_after_s=delay_s)  # type: ignore[misc]
+            killed = in_child(partial(live, job, run), kill_after_s=delay_s)
             if killed:
                 kills[where(run, before)] += 1
         runs += 1

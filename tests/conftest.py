@@ -133,12 +133,21 @@ def small_ctc_copy(small_ctc: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def domain_utterances(domain_speech: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """``domain_speech`` as recordings with transcripts."""
+    return _recorded(domain_speech, tmp_path_factory.mktemp("domain-speech"))
+
+
+@pytest.fixture(scope="session")
+def spoken_utterances(spoken: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """``spoken`` as recordings with transcripts."""
+    return _recorded(spoken, tmp_path_factory.mktemp("spoken"))
+
+
+def _recorded(speech: dict[str, Any], folder: Path) -> list[Any]:
     from asr.audio.files import write_audio
     from asr.data.manifest import Utterance
 
-    folder = tmp_path_factory.mktemp("domain-speech")
     rows = []
-    for index, (text, samples) in enumerate(domain_speech.items()):
+    for index, (text, samples) in enumerate(speech.items()):
         path = folder / f"{index}.wav"
         write_audio(path, samples)
         rows.append(Utterance(id=str(index), audio_path=path, duration_s=len(samples) / 16_000, text=text))

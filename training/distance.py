@@ -25,7 +25,7 @@ from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.models.whisper_tokens import WhisperTokenizer
 from training.ctc_text import fold_transcript, make_ctc_examples
 from training.encoder_cache import EncoderCache
-from training.examples import make_examples, num_labels, target_text
+from training.examples import make_examples, target_text
 from training.methods import CachedEncodings, Frame, decoder_loss
 
 BATCH = 8
@@ -165,9 +165,9 @@ def whisper_surprise(
     with torch.inference_mode():
         for start in range(0, len(examples), BATCH):
             batch = examples[start : start + BATCH]
-            nats += float(decoder_loss(model, encodings(batch, 0), frame)) * num_labels(batch)
+            nats += float(decoder_loss(model, encodings(batch, 0), frame)) * frame.num_labels(batch)
     texts = [target_text(example.utterance.text or "") for example in examples]
-    tokens = num_labels(examples)
+    tokens = frame.num_labels(examples)
     return Surprise(
         utterances=len(examples),
         tokens=tokens,

@@ -132,11 +132,6 @@ def collate(
     return Batch(tuple(examples), inputs, labels)
 
 
-def num_labels(examples: Sequence[Example]) -> int:
-    """Labelled positions of a batch: each text's tokens and its end."""
-    return sum(len(example.tokens) + 1 for example in examples)
-
-
 def epoch_batches(
     examples: Sequence[Example], *, batch_size: int, seed: int, epoch: int
 ) -> Iterator[list[Example]]:

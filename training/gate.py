@@ -130,12 +130,11 @@ def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
         passed=figures.parity >= figures.parity_limit,
         detail=f"export says {figures.parity:.1%} the same as the reference engine, needed {figures.parity_limit:.1%}",
     )
-    leakage = Check(
-        name="leakage",
-        value=figures.leaked,
-        limit=0,
-        passed=not figures.leaked,
-        detail=f"{figures.leaked} utterances of dev, test and general share audio with train, at most 0",
+    leakage = _at_most(
+        "leakage",
+        figures.leaked,
+        0,
+        f"{figures.leaked} utterances of dev, test and general share audio with train, at most 0",
     )
     rest = (general, _sounds(figures), *_speed_checks(figures, options), leakage, export)
     return GateVerdict((*domain, *_term_checks(figures), *rest))
@@ -144,21 +143,19 @@ def judge(figures: GateFigures, options: GateOptions) -> GateVerdict:
 def _speed_checks(figures: GateFigures, options: GateOptions) -> Iterator[Check]:
     if figures.whole_general_wer is not None:
         limit = figures.whole_general_wer + OWN_LENGTH_POINTS / 100
-        yield Check(
-            name="own length",
-            value=figures.general_wer,
-            limit=limit,
-            passed=figures.general_wer <= limit,
-            detail=f"general WER {figures.general_wer:.2%} at own lengths, {figures.whole_general_wer:.2%} in whole "
+        yield _at_most(
+            "own length",
+            figures.general_wer,
+            limit,
+            f"general WER {figures.general_wer:.2%} at own lengths, {figures.whole_general_wer:.2%} in whole "
             f"windows, at most {limit:.2%}",
         )
     if figures.latency_ratio is not None:
-        yield Check(
-            name="latency",
-            value=figures.latency_ratio,
-            limit=options.max_latency_ratio,
-            passed=figures.latency_ratio <= options.max_latency_ratio,
-            detail=f"decoding takes {figures.latency_ratio:.2f} times as long as the base's, at most "
+        yield _at_most(
+            "latency",
+            figures.latency_ratio,
+            options.max_latency_ratio,
+            f"decoding takes {figures.latency_ratio:.2f} times as long as the base's, at most "
             f"{options.max_latency_ratio:g} times",
         )
 
@@ -202,12 +199,15 @@ def _is_worse(base: TermCounts, adapted: TermCounts) -> bool:
     return adapted.false_negatives > base.false_negatives or adapted.false_positives > base.false_positives
 
 
+def _at_most(name: str, value: float, limit: float, detail: str) -> Check:
+    return Check(name=name, value=value, limit=limit, passed=value <= limit, detail=detail)
+
+
 def _sounds(figures: GateFigures) -> Check:
-    return Check(
-        name="sounds",
-        value=figures.sound_words,
-        limit=figures.base_sound_words,
-        passed=figures.sound_words <= figures.base_sound_words,
-        detail=f"{figures.sound_words} words on silence, noise and music after {figures.base_sound_words}, "
+    return _at_most(
+        "sounds",
+        figures.sound_words,
+        figures.base_sound_words,
+        f"{figures.sound_words} words on silence, noise and music after {figures.base_sound_words}, "
         f"at most {figures.base_sound_words}",
     )

@@ -36,7 +36,7 @@ from asr.storage import build_folder, cache_dir, exclusive, home_dir
 from asr.units import WHISPER_WINDOW_FRAMES
 from training.checkpoint import CheckpointStore
 from training.contexts import TrainingContexts
-from training.examples import IGNORED, Example, num_labels
+from training.examples import IGNORED, Example
 from training.loop import DevScore, Hooks, TrainingLoop
 from training.methods import Encoded, Frame, LiveEncodings, decoded, learning
 from training.progress import Reporter
@@ -259,11 +259,11 @@ class OwnLengthMethod:
         """Mean squared difference over the labelled positions and the width."""
         groups = self._encodings(examples, step)
         total = torch.stack([self._difference(group) for group in groups]).sum()
-        return total / num_labels(examples)
+        return total / self._frame.num_labels(examples)
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`training.methods.Method`."""
-        return num_labels(examples)
+        return self._frame.num_labels(examples)
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :class:`training.methods.Method`."""

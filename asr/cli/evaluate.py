@@ -70,14 +70,20 @@ def evaluate(
     document = _document(manifest, utterances, evaluations)
     if report:
         facts = {"Engine": engine, "Beam size": str(beam_size), "Decodings at the same time": str(workers)}
-        given = f"{len(glossary)}, from {terms or 'the rows of the manifest'}" if glossary else "none"
-        facts |= {"Language": spoken or "left to the model", "Terms": given}
         _write_report(report, document, evaluations)
-        _write_page(report, manifest, utterances, evaluations, facts, hashes)
+        _write_page(
+            report, manifest, utterances, evaluations, facts | _asked(spoken, glossary, terms), hashes
+        )
     if as_json:
         print_json(document)
     else:
         _print_table(document)
+
+
+def _asked(spoken: str | None, glossary: list[str], terms: Path | None) -> dict[str, str]:
+    """Language and terms, as the report names them."""
+    given = f"{len(glossary)}, from {terms or 'the rows of the manifest'}" if glossary else "none"
+    return {"Language": spoken or "left to the model", "Terms": given}
 
 
 def _language(manifest: Path, utterances: list[Utterance], asked: str) -> str | None:

@@ -26,9 +26,3 @@ def own_frames(num_samples: int) -> int:
 def is_taught(language: str | None) -> bool:
     """Whether own lengths may be used for a language; None where nobody named one."""
     return language in (None, TAUGHT_LANGUAGE)
-
-
-def padded_frames(num_samples: int, padding_s: float) -> int:
-    """Feature frames, an even number, of a context of a segment and ``padding_s`` of silence behind it."""
-    pairs = math.ceil((num_samples + to_samples(padding_s)) / (2 * HOP_SAMPLES))
-    return min(WHISPER_WINDOW_FRAMES, 2 * pairs)

@@ -59,6 +59,21 @@ class RunningServer:
 
 ServerFactory = Callable[[ServerConfig], Any]
 
+PHARMACY = """\
+Please refill my apixaban before Friday.
+I take rivaroxaban in the morning.
+She was given apixaban instead of rivaroxaban.
+The pharmacy has no rivaroxaban today.
+How many apixaban tablets are left?
+Can you deliver the rivaroxaban to my house?
+My apixaban is five milligrams twice a day.
+I missed a dose of rivaroxaban yesterday.
+The doctor stopped the apixaban on Monday.
+Is rivaroxaban safe with orange juice?
+Your apixaban is ready for pickup.
+We ordered rivaroxaban for you last week.
+"""
+
 
 @contextmanager
 def _running(config: ServerConfig) -> Iterator[RunningServer]:
@@ -99,3 +114,9 @@ def call_audio(spoken: dict[str, Any]) -> NDArray[np.float32]:
     first, second, *_ = spoken.values()
     pause = np.zeros(24_000, np.float32)
     return np.concatenate([first, pause, second, pause]).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def pharmacy_text() -> str:
+    """Twelve sentences with two drug names, one a line."""
+    return PHARMACY

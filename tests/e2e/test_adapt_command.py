@@ -11,20 +11,6 @@ from typing import Any
 
 import pytest
 
-TEXT = """\
-Please refill my apixaban before Friday.
-I take rivaroxaban in the morning.
-She was given apixaban instead of rivaroxaban.
-The pharmacy has no rivaroxaban today.
-How many apixaban tablets are left?
-Can you deliver the rivaroxaban to my house?
-My apixaban is five milligrams twice a day.
-I missed a dose of rivaroxaban yesterday.
-The doctor stopped the apixaban on Monday.
-Is rivaroxaban safe with orange juice?
-Your apixaban is ready for pickup.
-We ordered rivaroxaban for you last week.
-"""
 CONFIG = """\
 [training]
 epochs = 2
@@ -50,9 +36,9 @@ def _run(*arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def job(pharmacy_text: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("job")
-    (folder / "text.txt").write_text(TEXT)
+    (folder / "text.txt").write_text(pharmacy_text)
     (folder / "terms.txt").write_text("apixaban\nrivaroxaban\n")
     (folder / "job.toml").write_text(CONFIG)
     return [

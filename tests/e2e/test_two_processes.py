@@ -15,20 +15,6 @@ import pytest
 
 from training.import_command import copy_version
 
-TEXT = """\
-Please refill my apixaban before Friday.
-I take rivaroxaban in the morning.
-She was given apixaban instead of rivaroxaban.
-The pharmacy has no rivaroxaban today.
-How many apixaban tablets are left?
-Can you deliver the rivaroxaban to my house?
-My apixaban is five milligrams twice a day.
-I missed a dose of rivaroxaban yesterday.
-The doctor stopped the apixaban on Monday.
-Is rivaroxaban safe with orange juice?
-Your apixaban is ready for pickup.
-We ordered rivaroxaban for you last week.
-"""
 CONFIG = """\
 [training]
 epochs = 2
@@ -47,10 +33,10 @@ LAUNCHER = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-
 
 
 @pytest.fixture(scope="module")
-def job(small_whisper: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def job(small_whisper: Path, pharmacy_text: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("job")
     base = copy_version(small_whisper, folder / "base")
-    (folder / "text.txt").write_text(TEXT)
+    (folder / "text.txt").write_text(pharmacy_text)
     (folder / "job.toml").write_text(CONFIG)
     return [
         "adapt", "--base", str(base), "--name", "pair", "--text", str(folder / "text.txt"),

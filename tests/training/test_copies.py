@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from asr.audio.files import write_audio
 from asr.data.manifest import Utterance, load_samples
 from training.copies import SPEED, at_speed, augmented_copies
 
 
 @pytest.fixture
-def rows(spoken: Any, tmp_path: Path) -> list[Utterance]:
-    made = []
-    for number, (text, samples) in enumerate(spoken.items()):
-        path = tmp_path / f"{number}.wav"
-        write_audio(path, samples)
-        made.append(
-            Utterance(id=path.name, audio_path=path, duration_s=len(samples) / 16_000, text=text, speaker="a")
-        )
-    return made
+def rows(spoken_utterances: list[Utterance]) -> list[Utterance]:
+    return [replace(row, speaker="a") for row in spoken_utterances]
 
 
 def _copies(rows: list[Utterance], folder: Path, seed: int) -> list[Utterance]:

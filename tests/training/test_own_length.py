@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from asr.audio.files import write_audio
 from asr.cli.console import ProgressReporter
 from asr.data.manifest import Utterance
 from asr.models.checkpoint import load_whisper
@@ -29,14 +28,8 @@ def base(small_whisper: Path) -> ResolvedModel:
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory, spoken: Any) -> list[Utterance]:
-    folder = tmp_path_factory.mktemp("rows")
-    made = []
-    for number, (text, samples) in enumerate(spoken.items()):
-        write_audio(folder / f"{number}.wav", samples)
-        path, duration_s = folder / f"{number}.wav", len(samples) / 16_000
-        made.append(Utterance(id=str(number), audio_path=path, duration_s=duration_s, text=text))
-    return made
+def rows(spoken_utterances: list[Utterance]) -> list[Utterance]:
+    return spoken_utterances
 
 
 @pytest.fixture(scope="module")

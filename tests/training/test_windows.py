@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asr.audio.files import write_audio
 from asr.data.manifest import Utterance, load_samples
 from asr.errors import OptionError
 from asr.features import log_mel
@@ -23,14 +22,8 @@ TOKENIZER = WhisperTokenizer(unpack_bundled("tiny.en").transformers_dir / "token
 
 
 @pytest.fixture(scope="module")
-def rows(spoken: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
-    folder = tmp_path_factory.mktemp("rows")
-    made = []
-    for number, (text, samples) in enumerate(spoken.items()):
-        path = folder / f"{number}.flac"
-        write_audio(path, samples)
-        made.append(Utterance(id=str(number), audio_path=path, duration_s=len(samples) / 16_000, text=text))
-    return made
+def rows(spoken_utterances: list[Utterance]) -> list[Utterance]:
+    return spoken_utterances
 
 
 @pytest.fixture(scope="module")

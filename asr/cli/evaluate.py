@@ -74,10 +74,7 @@ def evaluate(
         _write_page(
             report, manifest, utterances, evaluations, facts | _asked(spoken, glossary, terms), hashes
         )
-    if as_json:
-        print_json(document)
-    else:
-        _print_table(document)
+    (print_json if as_json else _print_table)(document)
 
 
 def _asked(spoken: str | None, glossary: list[str], terms: Path | None) -> dict[str, str]:

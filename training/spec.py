@@ -112,16 +112,18 @@ class TrainingOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitOptions:
-    """How dev and the general set are made where none is given.
+    """How dev, the locked test and the general set are made where none is given.
 
     Attributes:
         dev_share: of the sentences, or of the speakers.
-        max_dev: dev utterances at most.
+        test_share: likewise, where there are enough of them; 0 locks none away.
+        max_dev: synthesised utterances of dev, and of the test, at most.
         general_sentences: synthesised utterances of the default general set.
         carriers_per_term: sentences made for each term of a glossary.
     """
 
     dev_share: float = 0.12
+    test_share: float = 0.1
     max_dev: int = 80
     general_sentences: int = 64
     carriers_per_term: int = 8
@@ -129,6 +131,8 @@ class SplitOptions:
     def __post_init__(self) -> None:
         if not 0 < self.dev_share <= 0.5:
             raise OptionError(f"split.dev_share is {self.dev_share}; give more than 0, at most 0.5")
+        if not 0 <= self.test_share <= 0.5:
+            raise OptionError(f"split.test_share is {self.test_share}; give 0 to 0.5")
         for name in ("max_dev", "general_sentences", "carriers_per_term"):
             if getattr(self, name) < 4:
                 raise OptionError(

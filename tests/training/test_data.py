@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,21 @@ import pytest
 
 from asr.audio.files import write_audio
 from asr.cli.console import ProgressReporter
+from asr.data.glossary import read_terms
 from asr.data.manifest import Utterance
+from asr.data.splits import split_manifest
 from asr.errors import InputError
 from training.data import collect, general_sentences
 from training.inputs import near_duplicate_notes, shared_audio
+from training.sources import Sources, locked_rows, split_glossary, split_text
 from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
 from training.windows import SEGMENTS
 
 SMALL = {"split": SplitOptions(general_sentences=4, carriers_per_term=4), "training": TrainingOptions()}
 REPORTER = ProgressReporter(None)
+_WORDS = [
+    f"{tens}{ones}" for tens in ("", "dark ", "pale ") for ones in ("amber", "blue", "cyan", "ebony", "gold")
+]
 
 
 @pytest.fixture
@@ -265,3 +272,53 @@ def test_lines_that_differ_only_in_how_they_are_written_are_one(tmp_path: Path) 
     ]
     assert len(texts) == 20
     assert any("40 of 60 lines are repeated" in note for note in data.notes)
+
+
+def test_enough_text_has_a_test_locked_away_that_shares_no_line_with_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "orders.txt"
+    path.write_text("\n".join(f"order number {one} {two}" for one in _WORDS for two in _WORDS))
+    sources = Sources()
+    split_text(_spec(text=path), path, sources)
+    texts = [
+        {sentence.text for sentence in part}
+        for part in (sources.train_sentences, sources.dev_sentences, sources.test_sentences)
+    ]
+    assert [len(part) for part in texts] == [176, 27, 22] and len(set().union(*texts)) == 225
+    for spec in (
+        _spec(text=path, test=path),
+        _spec(text=path, split=SplitOptions(test_share=0)),
+    ):  # one is given, or none is wanted
+        sources = Sources()
+        split_text(spec, path, sources)
+        assert not sources.test_sentences and len(sources.train_sentences) == 198
+
+
+def test_a_locked_test_of_recordings_has_speakers_of_its_own_even_after_a_split_by_hash() -> None:
+    rows = [
+        Utterance(
+            id=f"{speaker}-{row}", audio_path=Path(f"{speaker}-{row}.wav"), duration_s=1.0, text="yes",
+            speaker=f"s{speaker}",
+        )
+        for speaker in range(40)
+        for row in range(10)
+    ]  # fmt: skip
+    kept = split_manifest(rows, "speaker", 0.1, 0.2)["train"]
+    locked = locked_rows(kept, 0.1)
+    speakers = {row.speaker for row in locked}
+    assert 0 < len(locked) <= 0.1 * len(kept)
+    assert all((row in locked) == (row.speaker in speakers) for row in kept)
+    assert locked_rows(rows[:190], 0.1) == []  # too few rows
+    assert locked_rows([replace(row, speaker=None) for row in rows], 0.1) == []  # nobody knows who speaks
+
+
+def test_every_term_of_a_glossary_is_in_the_locked_test_in_a_sentence_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "terms.txt"
+    path.write_text("apixaban\nramipril\nlisinopril\n")
+    sources = Sources()
+    split_glossary(_spec(terms=path), read_terms(path), sources)
+    parts = (sources.train_sentences, sources.dev_sentences, sources.test_sentences)
+    assert all(
+        {term for row in part for term in row.terms or ()} >= {"apixaban", "lisinopril"} for part in parts
+    )
+    texts = [{row.text for row in part} for part in parts]
+    assert sum(map(len, texts)) == len(set().union(*texts))

@@ -19,9 +19,11 @@ from asr.data.manifest import load_samples
 from asr.features import log_mel
 from asr.models.contexts import WHOLE
 from asr.models.whisper_torch import encode_features
+from asr.units import HOP_SAMPLES
 from training.contexts import TrainingContexts
 from training.encoder_cache import EncoderCache
 from training.examples import IGNORED, Batch, Example, collate
+from training.spec_augment import SpecAugment
 
 _Float = TypeVar("_Float", bound=np.floating[Any])
 
@@ -113,15 +115,17 @@ class CachedEncodings:
 class LiveEncodings:
     """Outputs of an encoder that learns: audio is transformed on every pass."""
 
-    def __init__(self, model: Any, contexts: TrainingContexts | None = None) -> None:
-        """Hear utterances in ``contexts``, by default in whole windows."""
+    def __init__(
+        self, model: Any, contexts: TrainingContexts | None = None, masks: SpecAugment | None = None
+    ) -> None:
+        """Hear utterances in ``contexts``, by default in whole windows, and without what ``masks`` masks."""
         self._model = model
         self._contexts = contexts or TrainingContexts(context=WHOLE, seed=0)
+        self._masks = masks
 
     def __call__(self, examples: Sequence[Example], step: int) -> list[Encoded]:
         """See :class:`Encodings`."""
-        del step
-        features = [self._features(example) for example in examples]
+        features = [self._features(example, step) for example in examples]
         return [
             Encoded(
                 members,
@@ -130,11 +134,14 @@ class LiveEncodings:
             for members, arrays in _by_length(examples, features)
         ]
 
-    def _features(self, example: Example) -> NDArray[np.float32]:
+    def _features(self, example: Example, step: int) -> NDArray[np.float32]:
         """Features (M, F) in the context of the example."""
         samples = load_samples(example.utterance)
         frames = self._contexts.frames(example.utterance, len(samples))
-        return log_mel(samples, num_mel_bins=self._model.config.num_mel_bins, num_frames=frames)
+        features = log_mel(samples, num_mel_bins=self._model.config.num_mel_bins, num_frames=frames)
+        if self._masks is None:
+            return features
+        return self._masks.masked(features, len(samples) // HOP_SAMPLES, example.utterance.id, step)
 
 
 def _by_length(
@@ -184,9 +191,9 @@ class FullMethod:
 
     name = "full"
 
-    def __init__(self, model: Any, frame: Frame, contexts: TrainingContexts | None = None) -> None:
+    def __init__(self, model: Any, encodings: LiveEncodings, frame: Frame) -> None:
         self.model = model
-        self._encodings = LiveEncodings(model, contexts)
+        self._encodings = encodings
         self._frame = frame
         model.requires_grad_(True)
         model.model.encoder.embed_positions.requires_grad_(False)

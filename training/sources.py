@@ -102,21 +102,31 @@ def split_glossary(spec: AdaptationSpec, glossary: Sequence[Term], sources: Sour
     train = carrier_sentences(glossary, per_term=per_term, seed=spec.seed, templates=templates)
     texts = {carrier.text for carrier in train}
     sources.train_sentences += _spoken_once(train)
-    # a glossary of one or two terms is measured on enough, too
-    per_set = max(1, -(-2 * MIN_DEV // len(glossary)))
-    counts = {"dev": 0 if spec.dev else per_set, "test": per_set if _locks(spec) else 0}
     pool = TEMPLATES if spec.code == ENGLISH else templates
-    fresh = {
-        term: [carrier for carrier in drawn if carrier.text not in texts]
-        for term, drawn in _measured_carriers(glossary, pool, spec).items()
-    }
-    if any(len(carriers) < sum(counts.values()) for carriers in fresh.values()):
-        counts["test"] = 0  # rather no locked test than a dev set that lacks terms
-    first = counts["dev"]
-    dev = [carrier for carriers in fresh.values() for carrier in carriers[:first]]
-    test = [carrier for carriers in fresh.values() for carrier in carriers[first : first + counts["test"]]]
+    fresh = [
+        [carrier for carrier in dict.fromkeys(drawn) if carrier.text not in texts]
+        for drawn in _measured_carriers(glossary, pool, spec).values()
+    ]
+    num_dev, num_test = _measured_per_term(spec, len(glossary), min(map(len, fresh)))
+    dev = [one for carriers in fresh for one in carriers[:num_dev]]
+    test = [one for carriers in fresh for one in carriers[num_dev : num_dev + num_test]]
+    in_dev = {carrier.text for carrier in dev}  # a pair of terms may be drawn for either of them
     sources.dev_sentences += _spoken_once(dev)
-    sources.test_sentences += _spoken_once(test)
+    sources.test_sentences += _spoken_once([one for one in test if one.text not in in_dev])
+
+
+def _measured_per_term(spec: AdaptationSpec, num_terms: int, available: int) -> tuple[int, int]:
+    """Sentences of each term for dev and for the locked test, about ``max_dev`` in each as far as they last.
+
+    A glossary of one or two terms is measured on enough, too; where there is little, dev comes first.
+    """
+    least = max(1, -(-2 * MIN_DEV // num_terms))
+    wanted = max(least, spec.split.max_dev // num_terms)
+    if spec.dev:
+        return 0, min(wanted, available) if _locks(spec) else 0
+    if _locks(spec) and available >= 2 * least:
+        return min(wanted, available // 2), min(wanted, available // 2)
+    return min(wanted, max(available, least)), 0
 
 
 def _locks(spec: AdaptationSpec) -> bool:

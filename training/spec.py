@@ -44,6 +44,8 @@ class TrainingOptions:
         recording_copies: augmented copies of each recording, beside it.
         quiet_share: sounds in which nobody speaks, per training utterance, so that a Whisper does not unlearn silence.
         window_share: windows of several utterances with timestamps, per training utterance.
+        spec_masks: stretches of time, and bands of mel, masked in each utterance (SpecAugment) where a Whisper's encoder
+            is trained: by full, and by LoRA in both parts.
         replay_share: synthesised everyday sentences to train on beside, per domain utterance; at most 80 sentences.
         max_train_sentences: of ``--text``; the rest is left out, and said so.
         lora_part: what LoRA changes: "decoder" over cached encoder outputs, "both", or "auto" by the hours recorded.
@@ -65,6 +67,7 @@ class TrainingOptions:
     recording_copies: int = 0
     quiet_share: float = 0.05
     window_share: float = 0.1
+    spec_masks: int = 0
     replay_share: float = 0.2
     max_train_sentences: int = 2000
     lora_part: str = "auto"
@@ -81,6 +84,7 @@ class TrainingOptions:
         ranges = {
             "learning_rate": (0, MAX_SANE_LORA_RATE),
             "recording_copies": (0, 20),
+            "spec_masks": (0, 20),
             "lora_rank": (1, 256),
             "lora_alpha": (1, 1024),
             "replay_share": (0, 1),
@@ -126,7 +130,7 @@ class SplitOptions:
     test_share: float = 0.1
     max_dev: int = 80
     general_sentences: int = 64
-    carriers_per_term: int = 8
+    carriers_per_term: int = 12
 
     def __post_init__(self) -> None:
         if not 0 < self.dev_share <= 0.5:

@@ -42,10 +42,11 @@ from training.progress import Reporter
 from training.scoring import Scorer
 from training.sounds import quiet_rows
 from training.spec import AdaptationSpec, TrainingOptions
+from training.spec_augment import SpecAugment
 
 DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate; docs/experiments.md
 LORA_RATE = 3e-4  # within 2e-4 to 5e-4, what adapters of rank 16 to 32 want
-MIN_QUIET = 26  # two of every kind: with fewer, a small job learns to speak up
+MIN_QUIET = 39  # three of every kind: with fewer, a small job learns to speak up
 QUIET_SEED = 1000  # beyond the seeds of the sounds that are measured on
 FULL_HOURS = 3.0  # recordings from which on a full fine-tune is worth it
 LORA_ENCODER_HOURS = 0.4  # recordings from which on LoRA changes the encoder, too
@@ -131,13 +132,18 @@ class WhisperFamily:
         """See :class:`training.family.Family`."""
         del num_steps
         frame = self._frame(examples)
+        live = LiveEncodings(
+            self.model,
+            self._contexts,
+            SpecAugment(num_masks=self._spec.training.spec_masks, seed=self._spec.seed),
+        )
         if plan.method == "full":
-            return FullMethod(self.model, frame, self._contexts)
+            return FullMethod(self.model, live, frame)
         if plan.method == "decoder" or plan.part == "decoder":
             self._cache = self._filled_cache(examples)
             encodings: CachedEncodings | LiveEncodings = CachedEncodings(self._cache, self.model.device)
         else:
-            encodings = LiveEncodings(self.model, self._contexts)
+            encodings = live
         if plan.method == "decoder":
             return DecoderMethod(self.model, encodings, frame)
         options = self._spec.training

@@ -86,6 +86,11 @@ def _cached(version: Path, examples: list[Example], folder: Path) -> CachedEncod
     return CachedEncodings(cache, torch.device("cpu"))
 
 
+def _full(version: Path, frame: Frame) -> FullMethod:
+    model = load_whisper(version)
+    return FullMethod(model, LiveEncodings(model), frame)
+
+
 def _decoder(version: Path, examples: list[Example], frame: Frame, folder: Path) -> DecoderMethod:
     return DecoderMethod(load_whisper(version), _cached(version, examples, folder), frame)
 
@@ -163,7 +168,7 @@ def test_training_stops_when_dev_does_not_improve(
 def test_each_method_learns_its_weights_and_no_others(
     version: Path, examples: list[Example], frame: Frame, tmp_path: Path
 ) -> None:
-    methods = (_decoder(version, examples, frame, tmp_path), FullMethod(load_whisper(version), frame))
+    methods = (_decoder(version, examples, frame, tmp_path), _full(version, frame))
     for method in methods:
         before = {name: value.detach().clone() for name, value in method.model.state_dict().items()}
         scores = iter([0.9, 0.8, 0.7, 0.6])

@@ -32,6 +32,7 @@ ARTIFACT_FOLDER = "model"
 TAG_GATE = "lexitune.gate_passed"
 TAG_BASE = "lexitune.base"
 TAG_CARD_SHA256 = "lexitune.card_sha256"
+TAG_JOB = "lexitune.job"
 _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from asr import __version__
+from asr.atomic import write_bytes_atomically
 from asr.data.manifest import manifest_sha256, read_manifest
 from asr.errors import InputError
 from asr.evaluation.evaluate import Evaluation
@@ -164,8 +166,8 @@ class _Job:
             "mixes": [base.score, own.score],
             "best_step": 0,
             "curve": (),
-            "num_train": 0,
-            "train_sha256": examples_digest([]),
+            "num_train": len(data.train),
+            "train_sha256": data.hashes["train"],
         }
         return self._finish(folder, (base, own), probed, verdict, data, facts)
 
@@ -290,7 +292,8 @@ class _Job:
         sets = {"dev": data.dev, "test": data.test, "general": data.general, "sounds": data.sounds}
         sets = {name: rows for name, rows in sets.items() if rows}
         page = render_page(card, f"{self._spec.name}, adapted from {self._base.reference}", evaluations, sets)
-        version = publish(self._registry, self._spec.name, folder, card, build_run(self._spec, card, page))
+        run = replace(build_run(self._spec, card, page), job=self._own_name())
+        version = publish(self._registry, self._spec.name, folder, card, run)
         promoted = bool(self._spec.alias) and verdict.passed
         if promoted:
             self._registry.set_alias(self._spec.name, self._spec.alias, version)
@@ -299,6 +302,13 @@ class _Job:
             promoted_alias=self._spec.alias if promoted else "",
             page=run_file(self._registry, self._spec.name, version, PAGE),
         )  # fmt: skip
+
+    def _own_name(self) -> str:
+        """This job's name, kept as long as its folder is: run again after its end, the same command is another job."""
+        path = self.folder / "job"
+        if not path.is_file():
+            write_bytes_atomically(path, uuid.uuid4().hex.encode())
+        return path.read_text()
 
 
 def _input_hashes(spec: AdaptationSpec) -> list[str]:

@@ -110,6 +110,7 @@ def collect(
         refuse_leakage(train, general, "--general")
         dev = _dev_set(spec, sources, audio, train)
     else:
+        train = replayed
         sources.notes.append("no text, terms or recordings: only own lengths are taught, to no domain")
     test = _test_set(spec, sources, audio, [*train, *dev])
     if spec.has_domain:
@@ -217,7 +218,7 @@ def _general_sets(
         raise InputError(
             f"--general {spec.general}: rows are in {', '.join(languages)}; give general speech in one language"
         )
-    if not spec.has_domain or not spec.training.replay_share or len(rows) < MIN_GENERAL_TO_SHARE:
+    if not spec.training.replay_share or len(rows) < MIN_GENERAL_TO_SHARE:
         return _general_limited(rows, sources), []
     sizes = Counter(row.speaker or row.id for row in rows)
     room = GENERAL_REPLAY_SHARE * len(rows)
@@ -229,11 +230,12 @@ def _general_sets(
     replayed = [row for row in rows if (row.speaker or row.id) in chosen and row.text]
     leaked = set(shared_audio([*replayed, *sources.train], rows))
     measured = [row for row in rows if (row.speaker or row.id) not in chosen and row not in leaked]
-    in_dev = set(shared_audio(sources.dev, replayed))
-    replayed = [row for row in replayed if row not in in_dev]
+    in_measured = set(shared_audio([*sources.dev, *sources.test], replayed))
+    replayed = [row for row in replayed if row not in in_measured]
+    use = "are trained on beside the domain" if spec.has_domain else "teach own lengths"
     sources.notes.append(
-        f"general: {len(replayed)} of {len(rows)} rows are trained on beside the domain, {len(measured)}, by other "
-        f"speakers where they are named, are measured on; {len(rows) - len(replayed) - len(measured)} are left out, "
+        f"general: {len(replayed)} of {len(rows)} rows {use}, {len(measured)}, by other speakers "
+        f"where they are named, are measured on; {len(rows) - len(replayed) - len(measured)} are left out, "
         "which lack a text or share audio with the other part or with --train"
     )
     return _general_limited(measured, sources), replayed

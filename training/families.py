@@ -28,4 +28,4 @@ def open_family(
         return CtcJob(base, spec, data, folder, reporter, num_workers=num_workers)
     from training.whisper_family import WhisperFamily
 
-    return WhisperFamily(base, spec, folder, reporter, num_workers=num_workers)
+    return WhisperFamily(base, spec, data, folder, reporter, num_workers=num_workers)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from asr import __version__
 from asr.atomic import write_bytes_atomically
-from asr.data.manifest import Utterance, load_samples, read_manifest
+from asr.data.manifest import Utterance, load_samples, manifest_sha256, read_manifest
 from asr.errors import ModelError
 from asr.models.base import DecodingOptions
 from asr.models.checkpoint import load_whisper, save_whisper
@@ -69,14 +69,26 @@ class TeachingOptions:
 
 
 def taught_own_length(
-    base: ResolvedModel, reporter: Reporter, *, num_workers: int, options: TeachingOptions | None = None
+    base: ResolvedModel,
+    reporter: Reporter,
+    *,
+    num_workers: int,
+    options: TeachingOptions | None = None,
+    speech: Sequence[Utterance] = (),
 ) -> Path:
     """The folder of ``base`` after teaching, transformers files and ``ctranslate2/``; made once, then found.
 
     Interrupted and run again, it goes on; while another process teaches the same base, it waits for that one.
+
+    Args:
+        base: a Whisper.
+        reporter: to tell how far it is.
+        num_workers: threads.
+        options: of the teaching.
+        speech: recordings to be taught on beside the everyday sentences, each at most 30 s; no transcript is needed.
     """
     options = options or TeachingOptions()
-    target = _target(base, options)
+    target = _target(base, options, speech)
     if target.is_dir():
         return target
     work = home_dir("work", f"own-length-{target.name}")
@@ -86,7 +98,7 @@ def taught_own_length(
         reporter.note(
             f"teaching {base.reference} to hear utterances at their own length: once, for every later job"
         )
-        state = _Teaching(base, work, reporter, options, num_workers).run()
+        state = _Teaching(base, work, reporter, options, num_workers).run(speech)
         build_folder(target, lambda folder: _write(state, base, folder))
         shutil.rmtree(work, ignore_errors=True)
     return target
@@ -97,8 +109,9 @@ def is_taught(base: ResolvedModel) -> bool:
     return _target(base, TeachingOptions()).is_dir()
 
 
-def _target(base: ResolvedModel, options: TeachingOptions) -> Path:
-    recipe = json.dumps([base.sha256, __version__, asdict(options)])
+def _target(base: ResolvedModel, options: TeachingOptions, speech: Sequence[Utterance] = ()) -> Path:
+    heard = [manifest_sha256(speech)] if speech else []
+    recipe = json.dumps([base.sha256, __version__, asdict(options), *heard])
     return cache_dir("own-length") / hashlib.sha256(recipe.encode()).hexdigest()[:24]
 
 
@@ -119,14 +132,14 @@ class _Teaching:
             prompt=tuple(self._tokenizer.prompt(LANGUAGE)), end_of_text=self._tokenizer.end_of_text
         )
 
-    def run(self) -> dict[str, Tensor]:
+    def run(self, speech: Sequence[Utterance]) -> dict[str, Tensor]:
         """The taught weights."""
         options = self._options
         torch.manual_seed(options.seed)
         teacher = Teacher(
             self._work / "teacher", self._base, self._tokenizer, self._frame, num_workers=self._num_workers
         )
-        rows = self._speak()
+        rows = [*self._speak(), *speech]
         with self._reporter.stage("asking the teacher", len(rows)) as stage:
             examples = teacher.ask(self._model, rows, stage.advance)
         if len(examples) < len(rows):
@@ -135,7 +148,7 @@ class _Teaching:
             )
         if not examples:
             raise ModelError(
-                f"{self._base.reference} hears no word in {len(rows)} everyday sentences, so it cannot teach own "
+                f"{self._base.reference} hears no word in {len(rows)} utterances, so it cannot teach own "
                 "lengths; give another base, or set training.own_length = false"
             )
         contexts = TrainingContexts(context=OWN, seed=options.seed, whole_share=options.whole_share)

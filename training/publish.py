@@ -20,6 +20,7 @@ from asr.registry import (
     TAG_BASE,
     TAG_CARD_SHA256,
     TAG_GATE,
+    TAG_JOB,
     Registry,
     file_hashes,
     reachable,
@@ -39,6 +40,7 @@ class Run:
         metrics: final figures.
         curve: metric name to (step, value) pairs.
         texts: further artefacts by file name, e.g. reports.
+        job: of a job that may be killed and go on, its own name: what it has published it does not publish again.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Run:
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    job: str = ""
 
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> str:
@@ -58,7 +61,7 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> str:
 
 
 def publish(registry: Registry, name: str, folder: Path, card: Mapping[str, Any], run: Run) -> str:
-    """Register ``folder`` as the next version of ``name``; return the version.
+    """Register ``folder`` as the next version of ``name``; return the version, that of before if the job made one.
 
     Args:
         registry: where to.
@@ -71,8 +74,11 @@ def publish(registry: Registry, name: str, folder: Path, card: Mapping[str, Any]
     tags = {TAG_BASE: str(card.get("base", "")), TAG_CARD_SHA256: card_sha256}
     if "gate" in card:
         tags[TAG_GATE] = str(card["gate"]["passed"]).lower()
+    if run.job:
+        tags[TAG_JOB] = run.job
     with reachable(registry.uri):
-        return _publish(registry, name, folder, tags, run)
+        published = _published_by(registry.client, name, run.job) if run.job else ""
+        return published or _publish(registry, name, folder, tags, run)
 
 
 def run_file(registry: Registry, name: str, version: str, file: str) -> str:
@@ -97,6 +103,12 @@ def _publish(registry: Registry, name: str, folder: Path, tags: dict[str, str], 
         raise
     client.set_terminated(run_id)
     return str(version.version)
+
+
+def _published_by(client: Any, name: str, job: str) -> str:
+    """The version of ``name`` that a job has made, or ""."""
+    versions = client.search_model_versions(f"name = '{name}'")
+    return next((str(version.version) for version in versions if version.tags.get(TAG_JOB) == job), "")
 
 
 def _start_run(client: Any, uri: str, run: Run) -> tuple[str, str]:

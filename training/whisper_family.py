@@ -22,8 +22,10 @@ from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, serving_folder
 from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.whisper_torch import TorchWhisper
+from asr.units import WHISPER_WINDOW_S
 from training.contexts import TrainingContexts
 from training.coverage import coverage_of
+from training.data import AdaptationData
 from training.encoder_cache import EncoderCache
 from training.examples import Example, make_examples
 from training.family import Plan, Rows
@@ -64,8 +66,9 @@ class WhisperFamily:
     name = "whisper"
 
     def __init__(
-        self, base: ResolvedModel, spec: AdaptationSpec, folder: Path, reporter: Reporter, *, num_workers: int
-    ) -> None:
+        self, base: ResolvedModel, spec: AdaptationSpec, data: AdaptationData, folder: Path, reporter: Reporter,
+        *, num_workers: int,
+    ) -> None:  # fmt: skip
         """Load ``base``; teach it own lengths where the spec wants them and it was not taught before.
 
         Raises:
@@ -84,7 +87,9 @@ class WhisperFamily:
         self._start_dir, self._start_engine_dir = base.transformers_dir, serving_folder(base)
         self.context = OWN if spec.training.own_length and is_taught(spec.code) else WHOLE
         if self.context == OWN and not base.own_length:
-            taught = taught_own_length(base, reporter, num_workers=num_workers)
+            # of a job with a domain, every base is taught once and for all; without one, on the user's speech, too
+            speech = [] if spec.has_domain else _of_one_window(data.train, data.notes)
+            taught = taught_own_length(base, reporter, num_workers=num_workers, speech=speech)
             self._start_dir, self._start_engine_dir = taught, taught / CTRANSLATE2_FOLDER
         self.model = load_whisper(self._start_dir)
         self.start_state: Mapping[str, Tensor] = _copied(self.model)
@@ -225,6 +230,15 @@ def choose_method(asked: str, options: TrainingOptions, num_recorded_hours: floa
     if part == "auto":
         part = "both" if num_recorded_hours >= LORA_ENCODER_HOURS else "decoder"
     return Plan(method=method, reason=reason, part=part)
+
+
+def _of_one_window(rows: Sequence[Utterance], notes: list[str]) -> list[Utterance]:
+    fitting = [row for row in rows if row.duration_s <= WHISPER_WINDOW_S]
+    if len(fitting) < len(rows):
+        notes.append(
+            f"own lengths: {len(rows) - len(fitting)} of {len(rows)} rows are over {WHISPER_WINDOW_S:g} s: left out"
+        )
+    return fitting
 
 
 def _state_of(folder: Path) -> dict[str, Tensor]:

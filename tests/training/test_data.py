@@ -239,6 +239,9 @@ def test_of_much_general_speech_some_is_trained_on_and_none_of_it_is_measured_on
         75 <= len(data.general) < 100
     )  # the talker of 60 rows is too much for a quarter, and is measured on
     assert any("are trained on beside the domain" in note for note in data.notes)
+    alone = collect(_spec(general=tmp_path / "general.jsonl"), tmp_path / "alone", REPORTER)
+    assert {row.id for row in alone.general} == {row.id for row in data.general}
+    assert {row.speaker for row in alone.train} == replayed  # without a domain they teach own lengths
     few = tmp_path / "few.jsonl"
     few.write_text("\n".join(rows[:20]) + "\n")
     assert len(collect(_spec(text=text, general=few), tmp_path / "other", REPORTER).general) == 20

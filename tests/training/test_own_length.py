@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,21 @@ def test_a_base_is_taught_once_and_differs_in_its_encoder_alone(
     stamp = (folder / "model.safetensors").stat().st_mtime_ns
     assert taught_own_length(base, ProgressReporter(None), num_workers=2, options=options) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_the_users_speech_is_taught_on_too_without_a_transcript(
+    base: ResolvedModel, rows: list[Utterance], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEXITUNE_CACHE", str(tmp_path))
+    options = TeachingOptions(sentences=4, epochs=1)
+    untold = [replace(row, text=None) for row in rows]
+    folders = [
+        taught_own_length(base, ProgressReporter(None), num_workers=2, options=options, speech=speech)
+        for speech in ([], untold, untold)
+    ]
+    assert folders[1] == folders[2] != folders[0]
+    weights = [load_whisper(folder).state_dict()["model.encoder.conv1.weight"] for folder in folders]
+    assert not torch.equal(weights[0], weights[1])
 
 
 def test_two_jobs_on_a_new_base_teach_it_once(

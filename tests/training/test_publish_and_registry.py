@@ -53,6 +53,18 @@ def test_an_alias_moves_and_versions_stay(version_folder: Path, tmp_path: Path) 
     assert registry.get_model("beta").aliases == {"production": first}
 
 
+def test_a_job_that_was_killed_behind_its_publishing_does_not_publish_again(
+    version_folder: Path, tmp_path: Path
+) -> None:
+    registry = Registry.open()
+    card = {"base": "bundled:tiny.en", "gate": {"passed": True}}
+    versions = []
+    for number, job in enumerate(("one", "one", "two")):
+        copy = Path(shutil.copytree(version_folder, tmp_path / str(number)))
+        versions.append(publish(registry, "zeta", copy, card, Run(name="test", job=job)))
+    assert versions == ["1", "1", "2"]
+
+
 def test_one_flipped_bit_is_refused(version_folder: Path, tmp_path: Path) -> None:
     registry, version = _publish(version_folder, tmp_path, "gamma")
     path = registry.resolve(f"models:/gamma/{version}").path / "ctranslate2" / "model.bin"

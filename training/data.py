@@ -38,10 +38,13 @@ from training.sources import (
 )
 from training.spec import AdaptationSpec
 from training.synth.dataset import Sentence
+from training.synth.everyday import everyday_sentences
 
 MAX_GENERAL = 300
 MIN_GENERAL_TO_SHARE = 80  # rows of --general from which on some are trained on
 GENERAL_REPLAY_SHARE = 0.25
+MAX_REPLAY = 400  # everyday sentences beside the domain
+REPLAY_SEED = 1000  # other made-up sentences than those that teach own lengths
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,7 +155,7 @@ def _train_set(
         *audio.speak("train", sources.train_sentences, spec.training.copies),
     ]
     num_replay = round(len(domain) * spec.training.replay_share) if knows_english else 0
-    replay = general_sentences("replay", num_replay)
+    replay = replay_sentences(num_replay, spec.seed)
     if replay:
         english = "" if spec.code == ENGLISH else " English"
         sources.notes.append(
@@ -246,6 +249,13 @@ def _general_limited(rows: list[Utterance], sources: Sources) -> list[Utterance]
     if len(rows) > MAX_GENERAL:
         rows = sorted(rows, key=lambda row: position(row.id))
     return limited(rows, MAX_GENERAL, "general", sources.notes)
+
+
+def replay_sentences(count: int, seed: int) -> list[Sentence]:
+    """Everyday sentences to train on beside the domain, none of which is measured on: written ones, then made-up ones."""
+    count = min(count, MAX_REPLAY)
+    written = general_sentences("replay", count)
+    return [*written, *everyday_sentences(count - len(written), REPLAY_SEED + seed)]
 
 
 def general_sentences(kind: str, limit: int) -> list[Sentence]:

@@ -46,7 +46,7 @@ class TrainingOptions:
         window_share: windows of several utterances with timestamps, per training utterance.
         spec_masks: stretches of time, and bands of mel, masked in each utterance (SpecAugment) where a Whisper's encoder
             is trained: by full, and by LoRA in both parts.
-        replay_share: synthesised everyday sentences to train on beside, per domain utterance; at most 80 sentences.
+        replay_share: synthesised everyday sentences to train on beside, per domain utterance; at most 400.
         max_train_sentences: of ``--text``; the rest is left out, and said so.
         lora_part: what LoRA changes: "decoder" over cached encoder outputs, "both", or "auto" by the hours recorded.
         lora_rank: of each adapter.

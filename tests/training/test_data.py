@@ -16,7 +16,7 @@ from asr.data.glossary import read_terms
 from asr.data.manifest import Utterance
 from asr.data.splits import split_manifest
 from asr.errors import InputError
-from training.data import collect, general_sentences
+from training.data import collect, general_sentences, replay_sentences
 from training.inputs import near_duplicate_notes, shared_audio
 from training.sources import Sources, locked_rows, split_glossary, split_text
 from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
@@ -201,6 +201,14 @@ def test_sentences_to_measure_on_and_to_train_on_are_disjoint() -> None:
     replay = {sentence.text for sentence in general_sentences("replay", 1000)}
     assert len(general) == len(replay) == 80
     assert not general & replay
+
+
+def test_replay_of_any_size_repeats_nothing_and_holds_nothing_that_is_measured_on() -> None:
+    replay = [sentence.text for sentence in replay_sentences(300, 0)]
+    assert len(set(replay)) == len(replay) == 300
+    assert not set(replay) & {sentence.text for sentence in general_sentences("general", 1000)}
+    assert replay_sentences(50, 0) == replay_sentences(300, 0)[:50]
+    assert len(replay_sentences(10_000, 0)) == 400
 
 
 def test_texts_of_the_test_set_that_resemble_trained_ones_are_noted_not_refused() -> None:

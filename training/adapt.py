@@ -114,6 +114,7 @@ class _Job:
         tuned = method.merged(trained.weights or {})
         mixes = measurer.measure_mixes(tuned)
         chosen = measurer.choose(mixes)
+        compared = [mix.score for mix in mixes if mix is mixes[0] or mix.context == chosen.context]
         final = measurer.mixed(tuned, chosen.score.mix)
         chosen, contexts = measurer.settle_contexts(chosen, final)
         folder = self._export(final)
@@ -131,7 +132,7 @@ class _Job:
             "lora_part": plan.part,
             "reason": plan.reason,
             "contexts": contexts,
-            "mixes": [mix.score for mix in mixes if mix is mixes[0] or mix.context == chosen.context],
+            "mixes": compared,
             "best_step": trained.best_step,
             "curve": trained.curve,
             "num_train": len(rows.examples),

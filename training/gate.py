@@ -161,12 +161,13 @@ def _speed_checks(figures: GateFigures, options: GateOptions) -> Iterator[Check]
 
 
 def _better(name: str, metric: str, prob_better: float, resampled: str, options: GateOptions) -> Check:
+    where = "dev" if name == "domain" else f"the {name}"
     return Check(
         name=name,
         value=prob_better,
         limit=options.min_prob_better,
         passed=prob_better >= options.min_prob_better,
-        detail=f"{name}: P({metric} better) = {prob_better:.3f} over {resampled}, needed "
+        detail=f"P({metric} better) on {where} = {prob_better:.3f} over {resampled}, needed "
         f"{options.min_prob_better}",
     )
 

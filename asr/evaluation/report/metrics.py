@@ -65,7 +65,7 @@ def headline(result: SetResult) -> list[Headline]:
                 result, result.adapted.error_name, word_interval, paired_errors(result), less_is_better=True
             )
         )
-    if result.adapted.terms is not None:
+    if result.adapted.terms is not None and result.adapted.terms.said:
         paired = _paired_recall(result)
         found.append(_headline(result, "term recall", recall_interval, paired, less_is_better=False))
     return found

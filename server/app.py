@@ -11,14 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import numpy as np
 from grpc_reflection.v1alpha import reflection
 
 from asr.errors import UnavailableError
-from asr.recognizer import DecodingOptions, Recognizer
 from asr.registry import Registry
-from asr.units import SAMPLE_RATE_HZ
 from asr.v1 import models_pb2_grpc, speech_pb2_grpc
+from server.batching import DecodeQueue
 from server.catalog import Catalog
 from server.config import ServerConfig
 from server.health import SERVICE_NAMES, Health
@@ -26,8 +24,8 @@ from server.limits import Admission, ServingState
 from server.models import ModelsServicer
 from server.pool import ModelPool
 from server.recognition import SpeechServicer
-from server.scheduling import DecodeQueue
-from server.stream import Decoded, StreamServices
+from server.stream import StreamServices
+from server.workers import ServedModel, WorkerGroup
 
 MESSAGE_OVERHEAD_BYTES = 64 << 10  # a request around its audio
 STOP_GRACE_S = 1.0
@@ -53,14 +51,17 @@ class Application:
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
         num_workers = config.decode_workers or usable_cores()
+        self._workers = WorkerGroup(num_workers, engine=config.engine, device=config.device)
         self._admission = Admission(config.limits)
         self._catalog = Catalog(config.models, Registry.open)
-        self._pool: ModelPool[Recognizer] = ModelPool(
-            model_loader(config, num_workers), max_models=config.max_models
+        self._pool: ModelPool[ServedModel] = ModelPool(
+            self._workers.load,
+            unload=self._workers.unload,
+            size=lambda model: model.memory_bytes * num_workers,
+            max_models=config.max_models,
+            max_bytes=config.max_model_memory_mb << 20,
         )
-        self._decodes: DecodeQueue[Decoded] = DecodeQueue(
-            num_workers=num_workers, max_waiting=config.max_waiting_decodes
-        )
+        self._decodes = DecodeQueue(self._workers.workers, max_waiting=config.max_waiting_decodes)
         self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
         self._speech = SpeechServicer(
             admission=self._admission,
@@ -95,7 +96,7 @@ class Application:
         return self._decodes.num_waiting
 
     @property
-    def pool(self) -> ModelPool[Recognizer]:
+    def pool(self) -> ModelPool[ServedModel]:
         """The models in memory."""
         return self._pool
 
@@ -173,19 +174,6 @@ def _check_free(host: str, port: int) -> None:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def model_loader(config: ServerConfig, num_workers: int) -> Callable[[str], Recognizer]:
-    """What loads the model of an immutable reference and decodes once, so that no client waits for it."""
-
-    def load(reference: str) -> Recognizer:
-        recognizer = Recognizer.load(
-            reference, engine=config.engine, device=config.device, num_threads=1, num_workers=num_workers
-        )
-        recognizer.decode([np.zeros(SAMPLE_RATE_HZ, np.float32)], DecodingOptions(word_times=False))
-        return recognizer
-
-    return load
 
 
 async def serve(

@@ -28,9 +28,11 @@ class ServerConfig:
         address: HOST:PORT to listen on; port 0 lets the system choose.
         engine: "ctranslate2" or "torch".
         device: "cpu" or "cuda".
-        decode_workers: decodings at the same time; 0 is one for each usable core.
+        decode_workers: processes that decode; 0 is one for each usable core.
         beam_size: of final results; interim ones are greedy.
         max_models: model versions in memory at once; at least as many as ``models``.
+        max_model_memory_mb: memory of all model versions in all workers, MiB; idle ones are let go of beyond it. 0 sets
+            no limit.
         max_waiting_decodes: decodings that may wait before new ones are refused.
         allow_admin: whether SetAlias is served.
         drain_grace_s: time that open streams have after SIGTERM.
@@ -44,6 +46,7 @@ class ServerConfig:
     decode_workers: int = 0
     beam_size: int = 5
     max_models: int = 4
+    max_model_memory_mb: int = 0
     max_waiting_decodes: int = 1000
     allow_admin: bool = False
     drain_grace_s: float = 30.0
@@ -56,6 +59,7 @@ class ServerConfig:
             "decode_workers": (0, 256),
             "beam_size": (1, MAX_BEAM_SIZE),
             "max_models": (1, 1000),
+            "max_model_memory_mb": (0, 1 << 24),
             "max_waiting_decodes": (1, 1_000_000),
             "drain_grace_s": (0, 3600),
         }

@@ -12,7 +12,6 @@ from typing import Any
 import grpc
 
 from asr.errors import ModelNotFoundError, NotPermittedError
-from asr.recognizer import Recognizer
 from asr.registry import Registry
 from asr.v1 import models_pb2, models_pb2_grpc
 from server import convert
@@ -20,6 +19,7 @@ from server.catalog import Catalog
 from server.errors import status_boundary
 from server.limits import Limits
 from server.pool import ModelPool
+from server.workers import ServedModel
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -40,7 +40,7 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
         *,
         catalog: Catalog,
         open_registry: Callable[[], Registry],
-        pool: ModelPool[Recognizer],
+        pool: ModelPool[ServedModel],
         limits: Limits,
         allow_admin: bool,
     ) -> None:

@@ -1,8 +1,7 @@
 """Models in memory: loaded once for all who ask, leased while in use, the longest unused one evicted first.
 
-Keyed by immutable references; what a name or an alias means is ``server.catalog``'s business. An evicted
-model is let go of, not closed: a decoding of a cancelled call may still run on it, and its memory goes with
-the last user.
+Keyed by immutable references; what a name or an alias means is ``server.catalog``'s business. The budget is for memory
+and for a number; models in use are never evicted for it.
 """
 
 from __future__ import annotations
@@ -26,16 +25,27 @@ class _Entry(Generic[LoadedModel]):
 
 
 class ModelPool(Generic[LoadedModel]):
-    """Holds at most ``max_models`` models. For one event loop; loading runs on threads.
+    """Holds models within a budget. For one event loop; loading runs on threads.
 
     Args:
         load: loads and warms up the model of an immutable reference; blocking.
+        unload: lets go of it; must not block.
+        size: memory that a loaded model takes, bytes.
         max_models: models in memory at once.
+        max_bytes: memory of all of them; what is in use may exceed it. 0 sets no limit.
     """
 
-    def __init__(self, load: Callable[[str], LoadedModel], *, max_models: int) -> None:
-        self._load = load
-        self._max_models = max_models
+    def __init__(
+        self,
+        load: Callable[[str], LoadedModel],
+        *,
+        max_models: int,
+        unload: Callable[[str], None] = lambda _reference: None,
+        size: Callable[[LoadedModel], int] = lambda _model: 0,
+        max_bytes: int = 0,
+    ) -> None:
+        self._load, self._unload, self._size = load, unload, size
+        self._max_models, self._max_bytes = max_models, max_bytes
         self._entries: dict[str, _Entry[LoadedModel]] = {}
         self._clock = itertools.count(1)
 
@@ -43,6 +53,14 @@ class ModelPool(Generic[LoadedModel]):
     def loaded(self) -> frozenset[str]:
         """References of the models in memory."""
         return frozenset(reference for reference, entry in self._entries.items() if entry.loading.done())
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the models that are loaded."""
+        loaded = [entry.loading for entry in self._entries.values() if entry.loading.done()]
+        return sum(
+            self._size(one.result()) for one in loaded if not one.cancelled() and one.exception() is None
+        )
 
     def num_leases(self, reference: str) -> int:
         """Leases of a model now."""
@@ -65,6 +83,7 @@ class ModelPool(Generic[LoadedModel]):
         finally:
             entry.num_leases -= 1
             entry.last_used = next(self._clock)
+            self._trim()
 
     async def close(self) -> None:
         """Let go of all models, once those that still load have loaded."""
@@ -72,26 +91,35 @@ class ModelPool(Generic[LoadedModel]):
         await asyncio.gather(*(entry.loading for entry in entries), return_exceptions=True)
 
     def _begin_load(self, reference: str) -> _Entry[LoadedModel]:
-        if len(self._entries) >= self._max_models:
-            self._evict()
+        if len(self._entries) >= self._max_models and not self._evict():
+            raise LimitError(
+                f"{self._max_models} models are in use, as many as may be in memory; try again, name one of "
+                "them, or raise max_models",
+                reason="MODEL_SLOTS",
+            )
         loading = asyncio.create_task(asyncio.to_thread(self._load, reference), name=f"load {reference}")
         entry = self._entries[reference] = _Entry(loading)
         loading.add_done_callback(lambda task: self._forget_failed(reference, task))
         return entry
 
-    def _evict(self) -> None:
+    def _evict(self) -> bool:
+        """Let go of the model that has been idle for longest; False if all are in use."""
         idle = [
             reference
             for reference, entry in self._entries.items()
             if entry.num_leases == 0 and entry.loading.done()
         ]
         if not idle:
-            raise LimitError(
-                f"{self._max_models} models are in use, as many as may be in memory; try again, name one of "
-                "them, or raise max_models",
-                reason="MODEL_SLOTS",
-            )
-        del self._entries[min(idle, key=lambda reference: self._entries[reference].last_used)]
+            return False
+        oldest = min(idle, key=lambda reference: self._entries[reference].last_used)
+        del self._entries[oldest]
+        self._unload(oldest)
+        return True
+
+    def _trim(self) -> None:
+        """Bring the memory within the budget, as far as idle models can."""
+        while self._max_bytes and self.num_bytes > self._max_bytes and self._evict():
+            pass
 
     def _forget_failed(self, reference: str, loading: asyncio.Task[LoadedModel]) -> None:
         """Drop a load that failed, so that the next caller tries anew; reading the error marks it as seen."""

@@ -11,7 +11,6 @@ import grpc
 
 from asr.audio.pcm import bytes_per_sample
 from asr.errors import ExpiredError, OptionError, ProtocolError, UnavailableError
-from asr.recognizer import Recognizer
 from asr.streaming.messages import (
     Goodbye,
     ModelIdentity,
@@ -31,6 +30,7 @@ from server.errors import status_boundary
 from server.limits import Admission, Limits
 from server.pool import ModelPool
 from server.stream import RecognitionStream, StreamServices
+from server.workers import ServedModel
 
 UNARY_PIECE_S = 5.0  # a whole recording is worked on in pieces, so that others get their turn
 FLUSH_S = 10.0  # for finals of streams that a drain has ended
@@ -55,7 +55,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
         admission: Admission,
         limits: Limits,
         catalog: Catalog,
-        pool: ModelPool[Recognizer],
+        pool: ModelPool[ServedModel],
         services: StreamServices,
     ) -> None:
         self._admission = admission
@@ -106,11 +106,11 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
             if isinstance(update.event, RecognitionResult) and update.event.is_final:
                 results.append(update.event)
 
-        async with self._lease(call.config) as recognizer:
-            stream = RecognitionStream(call.config, recognizer, self._services, collect)
+        async with self._lease(call.config) as model:
+            stream = RecognitionStream(call.config, model, self._services, collect)
             with self._open(stream):
                 await stream.run(_pieces(call))
-        return convert.recognize_response(results, _identity(recognizer), duration_s, call.ignored_fields)
+        return convert.recognize_response(results, _identity(model), duration_s, call.ignored_fields)
 
     async def _stream(
         self, requests: AsyncIterator[speech_pb2.StreamingRecognizeRequest], context: Context
@@ -120,12 +120,10 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
         async def send(update: StreamUpdate) -> None:
             await context.write(convert.stream_response(update))
 
-        async with self._lease(call.config) as recognizer:
-            ready = Ready(
-                model=_identity(recognizer), limits=self._limits, ignored_fields=call.ignored_fields
-            )
+        async with self._lease(call.config) as model:
+            ready = Ready(model=_identity(model), limits=self._limits, ignored_fields=call.ignored_fields)
             await send(StreamUpdate(event=ready, progress=Progress()))
-            stream = RecognitionStream(call.config, recognizer, self._services, send)
+            stream = RecognitionStream(call.config, model, self._services, send)
             deadlines = Deadlines(self._limits)
             watcher = asyncio.create_task(deadlines.watch(stream))
             try:
@@ -155,12 +153,12 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
             yield convert.stream_input(request, self._limits)
 
     @asynccontextmanager
-    async def _lease(self, config: StreamConfig) -> AsyncIterator[Recognizer]:
+    async def _lease(self, config: StreamConfig) -> AsyncIterator[ServedModel]:
         """The model that the selector means now, pinned until the call ends."""
         reference = await asyncio.to_thread(self._catalog.resolve, config.model)
-        async with self._pool.lease(reference) as recognizer:
-            _check_language(config.language, recognizer)
-            yield recognizer
+        async with self._pool.lease(reference) as model:
+            _check_language(config.language, model)
+            yield model
 
     def _check_recording(self, call: convert.Call) -> float:
         """Length of a unary call's recording, s, within its limits."""
@@ -191,18 +189,18 @@ async def _pieces(call: convert.Call) -> AsyncIterator[StreamInput]:
         yield call.audio[start : start + step]
 
 
-def _identity(recognizer: Recognizer) -> ModelIdentity:
+def _identity(model: ServedModel) -> ModelIdentity:
     return ModelIdentity(
-        name=recognizer.name,
-        version=recognizer.version,
-        reference=recognizer.reference,
-        sha256=recognizer.sha256,
+        name=model.name,
+        version=model.version,
+        reference=model.reference,
+        sha256=model.sha256,
     )
 
 
-def _check_language(language: str, recognizer: Recognizer) -> None:
+def _check_language(language: str, model: ServedModel) -> None:
     code = language_code(language)
-    if code and code not in recognizer.languages:
-        known = ", ".join(sorted(recognizer.languages))
-        message = f"{recognizer.name} does not know the language {language!r}; it knows {known}"
+    if code and code not in model.languages:
+        known = ", ".join(sorted(model.languages))
+        message = f"{model.name} does not know the language {language!r}; it knows {known}"
         raise OptionError(message, field="config.language_code")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -34,20 +34,22 @@ from asr.streaming.pcm_session import PcmSession
 from asr.streaming.session import DecodeRequest, Event
 from asr.streaming.stabilizer import Stabilizer
 from asr.text.languages import language_code
+from server.batching import DecodeQueue, DecodeWork, Urgency
 from server.inbox import Inbox
-from server.scheduling import DecodeQueue, Urgency
 
 MAX_PENDING_FINALS = 2  # of one stream; then its audio waits, and at last its client
 _MAX_UNSENT = 64
 
-Decoded = list[list[Hypothesis]]
+INTERIM_WITHIN_S, FINAL_WITHIN_S = 0.5, 0.2  # what is late goes first among equals
+
+Decoded = list[Hypothesis]
 
 
-class Decoder(Protocol):
-    """What a stream needs of a recognizer."""
+class Model(Protocol):
+    """What a stream needs of a served model."""
 
-    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> Decoded:
-        """Decode segments; alternatives best first."""
+    def work(self, samples: Samples, options: DecodingOptions) -> DecodeWork:
+        """A segment as work for the queue."""
         ...
 
 
@@ -62,7 +64,7 @@ class StreamServices:
         max_queued_s: audio of a stream that may wait.
     """
 
-    decodes: DecodeQueue[Decoded]
+    decodes: DecodeQueue
     front: Executor
     beam_size: int
     max_queued_s: float
@@ -79,7 +81,7 @@ class RecognitionStream:
 
     Args:
         config: what the client asked for.
-        decoder: the model of this stream, to its end.
+        model: of this stream, to its end.
         services: what streams share.
         send: sends an update; called by one task only.
     """
@@ -87,12 +89,12 @@ class RecognitionStream:
     def __init__(
         self,
         config: StreamConfig,
-        decoder: Decoder,
+        model: Model,
         services: StreamServices,
         send: Callable[[StreamUpdate], Awaitable[None]],
     ) -> None:
         self._config = config
-        self._decoder = decoder
+        self._model = model
         self._services = services
         self._send = send
         self._bytes_per_s = config.sample_rate_hz * bytes_per_sample(config.encoding)
@@ -248,19 +250,20 @@ class RecognitionStream:
             self._interim = None
 
     async def _deliver_interim(self, request: DecodeRequest, future: Future[Decoded]) -> None:
-        (hypotheses,) = await asyncio.wrap_future(future)
+        hypotheses = await asyncio.wrap_future(future)
         if request.utterance_id > self._last_final_id:
             stability = self._stabilizer.update(hypotheses[0])
             await self._outbox.put(_result(request, hypotheses, stability))
 
     def _submit(self, request: DecodeRequest, options: DecodingOptions, urgency: Urgency) -> Future[Decoded]:
-        decoder, samples = self._decoder, request.samples
-        return self._services.decodes.submit(lambda: decoder.decode([samples], options), urgency)
+        within_s = FINAL_WITHIN_S if urgency is Urgency.FINAL else INTERIM_WITHIN_S
+        work = self._model.work(request.samples, options)
+        return self._services.decodes.submit(work, urgency, within_s=within_s)
 
     async def _write(self) -> None:
         while (unsent := await self._outbox.get()) is not None:
             if isinstance(unsent, _PendingFinal):
-                (hypotheses,) = await asyncio.wrap_future(unsent.future)
+                hypotheses = await asyncio.wrap_future(unsent.future)
                 self._pending_finals.remove(unsent)
                 self._final_slots.release()
                 event: StreamEvent = _result(unsent.request, hypotheses, 1.0)

@@ -17,15 +17,15 @@ from asr.errors import AudioError, ExpiredError, LimitError
 from asr.models.base import DecodingOptions
 from asr.results import Hypothesis
 from asr.streaming.messages import RecognitionResult, StreamConfig, StreamInput, StreamUpdate
+from server.batching import DecodeQueue, DecodeWork, Urgency
 from server.errors import first_leaf
-from server.scheduling import DecodeQueue, Urgency
-from server.stream import MAX_PENDING_FINALS, Decoded, RecognitionStream, StreamServices
+from server.stream import MAX_PENDING_FINALS, RecognitionStream, StreamServices
 
 CHUNK_BYTES = 3200
 
 
 class LengthDecoder:
-    """Says the number of samples; waits and fails as told."""
+    """A model and its worker: says the number of samples; waits and fails as told."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -34,21 +34,36 @@ class LengthDecoder:
         self.num_running = 0
         self.options: list[DecodingOptions] = []
 
-    def decode(self, segments: Sequence[NDArray[np.float32]], options: DecodingOptions) -> Decoded:
-        self.options.append(options)
+    def work(self, samples: NDArray[np.float32], options: DecodingOptions) -> DecodeWork:
+        return DecodeWork(model="length", samples=samples, options=options, context=samples.size)
+
+    def restart(self) -> None:
+        raise AssertionError("it never dies")
+
+    def close(self) -> None:
+        pass
+
+    def decode(self, batch: Sequence[DecodeWork]) -> list[list[Hypothesis]]:
+        self.options += [work.options for work in batch]
         self.num_running += 1
         assert self.go_on.wait(10)
         self.num_running -= 1
         if self.fault is not None:
             raise self.fault
-        return [[Hypothesis(text=str(segment.size))] for segment in segments]
+        return [[Hypothesis(text=str(work.samples.size))] for work in batch]
 
 
 @pytest.fixture
-def services() -> Iterator[StreamServices]:
-    decodes: DecodeQueue[Decoded] = DecodeQueue(num_workers=3, max_waiting=100)
+def decoder() -> LengthDecoder:
+    return LengthDecoder()
+
+
+@pytest.fixture
+def services(decoder: LengthDecoder) -> Iterator[StreamServices]:
+    decodes = DecodeQueue([decoder] * 3, max_waiting=100)
     with ThreadPoolExecutor(1) as front:
         yield StreamServices(decodes=decodes, front=front, beam_size=5, max_queued_s=1.0)
+    decoder.go_on.set()
     decodes.close()
 
 
@@ -95,9 +110,11 @@ async def _until(condition: Any) -> None:
             await asyncio.sleep(0.002)
 
 
-async def test_finals_come_in_order_from_many_workers(services: StreamServices, payload: bytes) -> None:
+async def test_finals_come_in_order_from_many_workers(
+    services: StreamServices, decoder: LengthDecoder, payload: bytes
+) -> None:
     collector, config = Collector(), StreamConfig(interim_results=True, interim_interval_s=0.3)
-    stream = RecognitionStream(config, LengthDecoder(), services, collector.send)
+    stream = RecognitionStream(config, decoder, services, collector.send)
     await stream.run(aiter(Source(payload)))
     ids = [result.utterance_id for result in collector.results]
     assert ids == sorted(ids)
@@ -112,9 +129,9 @@ async def test_finals_come_in_order_from_many_workers(services: StreamServices, 
 
 
 async def test_a_slow_engine_stops_the_reader_and_drops_nothing(
-    services: StreamServices, payload: bytes
+    services: StreamServices, decoder: LengthDecoder, payload: bytes
 ) -> None:
-    decoder, collector, source = LengthDecoder(), Collector(), Source(payload)
+    collector, source = Collector(), Source(payload)
     decoder.go_on.clear()
     stream = RecognitionStream(StreamConfig(), decoder, services, collector.send)
     running = asyncio.create_task(stream.run(aiter(source)))
@@ -131,8 +148,10 @@ async def test_a_slow_engine_stops_the_reader_and_drops_nothing(
     assert len(collector.results) == 6
 
 
-async def test_interims_are_greedy_and_one_at_a_time(services: StreamServices, payload: bytes) -> None:
-    decoder, collector = LengthDecoder(), Collector()
+async def test_interims_are_greedy_and_one_at_a_time(
+    services: StreamServices, decoder: LengthDecoder, payload: bytes
+) -> None:
+    collector = Collector()
     decoder.go_on.clear()
     config = StreamConfig(interim_results=True, interim_interval_s=0.1, max_alternatives=7)
     stream = RecognitionStream(config, decoder, services, collector.send)
@@ -148,37 +167,31 @@ async def test_interims_are_greedy_and_one_at_a_time(services: StreamServices, p
 
 
 @pytest.fixture
-def full() -> Iterator[tuple[StreamServices, threading.Event]]:
-    """Services whose decode queue has no room until the event is set."""
-    decodes: DecodeQueue[Decoded] = DecodeQueue(num_workers=1, max_waiting=1)
-    running, go_on = threading.Event(), threading.Event()
-
-    def occupy() -> Decoded:
-        running.set()
-        assert go_on.wait(10)
-        return []
-
-    decodes.submit(occupy, Urgency.FINAL)
-    assert running.wait(10)
-    decodes.submit(occupy, Urgency.FINAL)
+def full(decoder: LengthDecoder) -> Iterator[StreamServices]:
+    """Services whose decode queue has no room until the decoder goes on."""
+    decoder.go_on.clear()
+    decodes = DecodeQueue([decoder], max_waiting=1)
+    for number in range(2):
+        decodes.submit(decoder.work(np.zeros(number, np.float32), DecodingOptions()), Urgency.FINAL)
+        while decodes.num_waiting > number:  # a condition of threads
+            threading.Event().wait(0.002)
     with ThreadPoolExecutor(1) as front:
-        yield StreamServices(decodes=decodes, front=front, beam_size=5, max_queued_s=1.0), go_on
-    go_on.set()
+        yield StreamServices(decodes=decodes, front=front, beam_size=5, max_queued_s=1.0)
+    decoder.go_on.set()
     decodes.close()
 
 
 async def test_a_full_queue_skips_interims_and_the_stream_goes_on(
-    full: tuple[StreamServices, threading.Event], payload: bytes
+    full: StreamServices, decoder: LengthDecoder, payload: bytes
 ) -> None:
-    services, go_on = full
-    decoder, collector = LengthDecoder(), Collector()
+    collector = Collector()
     config = StreamConfig(interim_results=True, interim_interval_s=0.1)
-    stream = RecognitionStream(config, decoder, services, collector.send)
+    stream = RecognitionStream(config, decoder, full, collector.send)
     running = asyncio.create_task(stream.run(aiter(Source(payload[: 2 * 16_000 * 2], stays_open=True))))
     await _until(lambda: running.done() or stream.progress.processed_s >= 1.9)
-    assert not decoder.options
-    go_on.set()
-    await _until(lambda: services.decodes.num_waiting == 0)
+    assert len(decoder.options) == 1
+    decoder.go_on.set()
+    await _until(lambda: full.decodes.num_waiting == 0)
     stream.end(ExpiredError("enough", reason="IDLE"))
     with pytest.raises(ExpiredError):
         await running
@@ -187,17 +200,19 @@ async def test_a_full_queue_skips_interims_and_the_stream_goes_on(
 
 
 async def test_a_full_queue_ends_a_stream_whose_final_it_refuses(
-    full: tuple[StreamServices, threading.Event], payload: bytes
+    full: StreamServices, decoder: LengthDecoder, payload: bytes
 ) -> None:
-    stream = RecognitionStream(StreamConfig(), LengthDecoder(), full[0], Collector().send)
+    stream = RecognitionStream(StreamConfig(), decoder, full, Collector().send)
     with pytest.raises(ExceptionGroup) as caught:
         await stream.run(aiter(Source(payload[: 2 * 16_000 * 2])))
     assert isinstance(first_leaf(caught.value), LimitError)
 
 
-async def test_ending_a_stream_makes_final_what_is_open(services: StreamServices, payload: bytes) -> None:
+async def test_ending_a_stream_makes_final_what_is_open(
+    services: StreamServices, decoder: LengthDecoder, payload: bytes
+) -> None:
     collector, source = Collector(), Source(payload[: 2 * 16_000 * 2], stays_open=True)
-    stream = RecognitionStream(StreamConfig(), LengthDecoder(), services, collector.send)
+    stream = RecognitionStream(StreamConfig(), decoder, services, collector.send)
     running = asyncio.create_task(stream.run(aiter(source)))
     await _until(lambda: stream.received_s >= 2.0)
     stream.end(ExpiredError("enough", reason="IDLE"))
@@ -209,9 +224,8 @@ async def test_ending_a_stream_makes_final_what_is_open(services: StreamServices
 
 
 async def test_a_fault_of_the_engine_ends_the_stream_and_frees_the_queue(
-    services: StreamServices, payload: bytes
+    services: StreamServices, decoder: LengthDecoder, payload: bytes
 ) -> None:
-    decoder = LengthDecoder()
     decoder.fault = RuntimeError("engine on fire")
     stream = RecognitionStream(StreamConfig(), decoder, services, Collector().send)
     with pytest.raises(ExceptionGroup) as caught:
@@ -220,8 +234,9 @@ async def test_a_fault_of_the_engine_ends_the_stream_and_frees_the_queue(
     await _until(lambda: services.decodes.num_waiting == 0)
 
 
-async def test_a_cancelled_stream_takes_back_its_decodes(services: StreamServices, payload: bytes) -> None:
-    decoder = LengthDecoder()
+async def test_a_cancelled_stream_takes_back_its_decodes(
+    services: StreamServices, decoder: LengthDecoder, payload: bytes
+) -> None:
     decoder.go_on.clear()
     streams = [
         asyncio.create_task(
@@ -240,8 +255,8 @@ async def test_a_cancelled_stream_takes_back_its_decodes(services: StreamService
     assert len(decoder.options) == 3
 
 
-async def test_half_a_sample_at_the_end_is_an_error(services: StreamServices) -> None:
-    stream = RecognitionStream(StreamConfig(), LengthDecoder(), services, Collector().send)
+async def test_half_a_sample_at_the_end_is_an_error(services: StreamServices, decoder: LengthDecoder) -> None:
+    stream = RecognitionStream(StreamConfig(), decoder, services, Collector().send)
     with pytest.raises(ExceptionGroup) as caught:
         await stream.run(aiter(Source(b"123")))
     assert isinstance(first_leaf(caught.value), AudioError)

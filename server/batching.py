@@ -1,0 +1,240 @@
+"""The decode queue: finals before interims, the earliest deadline first, what fits together decoded together.
+
+One thread for each worker process takes batches and waits for their results; the queue itself computes nothing. A waiting
+decode is cancelled by its future, which is looked at when a batch is formed. Every future is resolved: a request whose
+worker dies is tried once more, alone, and then fails.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from asr.errors import LimitError, UnavailableError
+from asr.models.base import DecodingOptions, Samples
+from asr.results import Hypothesis
+
+MAX_BATCH = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
+MAX_ATTEMPTS = 2
+_MAX_RESTART_DELAY_S = 10.0
+
+
+class WorkerDiedError(Exception):
+    """A worker process ended, or was ended because it did not answer."""
+
+
+class Urgency(enum.IntEnum):
+    """What is taken first."""
+
+    FINAL = 0
+    INTERIM = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DecodeWork:
+    """One segment to decode.
+
+    Attributes:
+        model: immutable reference of a loaded model.
+        samples: (T,) float32 at 16 kHz, at most 30 s.
+        options: how to search.
+        context: feature frames in which the model hears it; segments of one context are decoded together.
+    """
+
+    model: str
+    samples: Samples
+    options: DecodingOptions
+    context: int = 0
+
+    @property
+    def group(self) -> Hashable:
+        """Equal for work that one batch may hold."""
+        return self.model, self.options, self.context
+
+
+class Worker(Protocol):
+    """What decodes: a process of its own, or in tests a thread."""
+
+    def decode(self, batch: Sequence[DecodeWork]) -> list[list[Hypothesis]]:
+        """Decode work of one group; alternatives best first.
+
+        Raises:
+            WorkerDiedError: the process ended.
+            LexituneError: the work cannot be done; for a deterministic reason.
+        """
+        ...
+
+    def restart(self) -> None:
+        """Replace a dead process.
+
+        Raises:
+            WorkerDiedError: the new one ended, too.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the process."""
+        ...
+
+
+@dataclass(order=True, slots=True)
+class _Job:
+    urgency: Urgency
+    deadline_s: float
+    number: int
+    work: DecodeWork = field(compare=False)
+    future: Future[list[Hypothesis]] = field(compare=False)
+    attempts: int = field(default=0, compare=False)
+
+
+class DecodeQueue:
+    """Hands batches to workers.
+
+    Args:
+        workers: started already; closed with the queue.
+        max_waiting: how much may wait.
+        max_batch: how much is decoded together at most.
+    """
+
+    def __init__(self, workers: Sequence[Worker], *, max_waiting: int, max_batch: int = MAX_BATCH) -> None:
+        self._max_waiting, self._max_batch = max_waiting, max_batch
+        self._numbers = itertools.count()
+        self._jobs: list[_Job] = []
+        self._changed = threading.Condition()
+        self._closed = threading.Event()
+        self._num_idle = 0
+        self._workers = list(workers)
+        self._threads = [
+            threading.Thread(target=self._serve, args=(worker,), name=f"decode-{index}", daemon=True)
+            for index, worker in enumerate(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def num_waiting(self) -> int:
+        """Work that waits and was not cancelled."""
+        with self._changed:
+            return sum(not job.future.cancelled() for job in self._jobs)
+
+    def submit(
+        self, work: DecodeWork, urgency: Urgency, *, within_s: float = 0.0
+    ) -> Future[list[Hypothesis]]:
+        """Queue ``work``; cancel the future to take it back while it waits.
+
+        Args:
+            work: the segment.
+            urgency: finals go first.
+            within_s: among equals the one whose time ends first goes first; nothing is dropped when it has.
+
+        Raises:
+            LimitError: the queue is full.
+            UnavailableError: the queue was closed.
+        """
+        future: Future[list[Hypothesis]] = Future()
+        job = _Job(urgency, time.monotonic() + within_s, next(self._numbers), work, future)
+        with self._changed:
+            if self._closed.is_set():
+                raise UnavailableError("the server is shutting down; try again", reason="DRAINING")
+            if len(self._jobs) >= self._max_waiting:
+                self._forget_cancelled()
+            heapq.heappush(self._jobs, job)
+            self._changed.notify()
+        return future
+
+    def close(self) -> None:
+        """Cancel what waits, let what runs finish, end the threads and the workers."""
+        with self._changed:
+            self._closed.set()
+            for job in self._jobs:
+                job.future.cancel()
+            self._jobs.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        for worker in self._workers:
+            worker.close()
+
+    def _forget_cancelled(self) -> None:
+        self._jobs = [job for job in self._jobs if not job.future.cancelled()]
+        heapq.heapify(self._jobs)
+        if len(self._jobs) >= self._max_waiting:
+            raise LimitError(
+                f"{self._max_waiting} decodings wait already; try again later or raise max_waiting_decodes",
+                reason="DECODE_QUEUE",
+            )
+
+    def _serve(self, worker: Worker) -> None:
+        while batch := self._take():
+            running = [job for job in batch if job.attempts or job.future.set_running_or_notify_cancel()]
+            if not running:
+                continue
+            try:
+                results = worker.decode([job.work for job in running])
+            except WorkerDiedError as death:
+                self._retry(running, death)
+                self._replace(worker)
+            except BaseException as error:  # the batch boundary: whoever waits must learn of it
+                for job in running:
+                    job.future.set_exception(error)
+            else:
+                for job, hypotheses in zip(running, results, strict=True):
+                    job.future.set_result(hypotheses)
+            del batch, running  # hold no audio while waiting for the next
+
+    def _take(self) -> list[_Job]:
+        """The most urgent job and those that fit to it, a fair share of them for each idle worker; [] at the end."""
+        with self._changed:
+            self._num_idle += 1
+            self._changed.wait_for(lambda: self._jobs or self._closed.is_set())
+            num_idle, self._num_idle = self._num_idle, self._num_idle - 1
+            if not self._jobs:
+                return []
+            first = heapq.heappop(self._jobs)
+            if first.attempts:
+                return [first]  # it may have killed its worker: no other work is put at risk
+            fitting = sorted(
+                job
+                for job in self._jobs
+                if job.urgency == first.urgency and not job.attempts and job.work.group == first.work.group
+            )
+            share = -(-(1 + len(fitting)) // num_idle)
+            batch = [first, *fitting[: min(share, self._max_batch) - 1]]
+            taken = {job.number for job in batch}
+            self._jobs = [job for job in self._jobs if job.number not in taken]
+            heapq.heapify(self._jobs)
+            return batch
+
+    def _retry(self, jobs: Sequence[_Job], death: WorkerDiedError) -> None:
+        """Once more for those who were not tried twice, ahead of their equals: they have waited already."""
+        again = []
+        for job in jobs:
+            job.attempts += 1
+            if job.attempts < MAX_ATTEMPTS and not self._closed.is_set():
+                again.append(job)
+                continue
+            error = UnavailableError(
+                f"the engine's process ended while it worked on this request, {job.attempts} times ({death}); try again",
+                reason="ENGINE_CRASH",
+            )
+            job.future.set_exception(error)
+        with self._changed:
+            for job in again:
+                heapq.heappush(self._jobs, job)
+            self._changed.notify(len(again))
+
+    def _replace(self, worker: Worker) -> None:
+        delay_s = 0.1
+        while not self._closed.is_set():
+            try:
+                return worker.restart()
+            except WorkerDiedError:
+                self._closed.wait(delay_s)
+                delay_s = min(2 * delay_s, _MAX_RESTART_DELAY_S)

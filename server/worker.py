@@ -1,0 +1,108 @@
+"""The program of a worker process: models and decodings, one answer to each request on a pipe.
+
+Started by ``server.workers`` with one thread for each library, set before anything is imported. Decodings run one after
+the other; a model is loaded beside them, so that no other model's stream waits for it. The process ends with its pipe.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asr.recognizer import Recognizer
+    from server.batching import DecodeWork
+
+
+class _Worker:
+    def __init__(self, pipe: Connection, *, engine: str, device: str) -> None:
+        self._pipe, self._engine, self._device = pipe, engine, device
+        self._sending = threading.Lock()
+        self._models: dict[str, Recognizer] = {}
+        self._memory_bytes: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Answer until the other end is closed."""
+        while True:
+            try:
+                number, kind, payload = self._pipe.recv()
+            except (EOFError, OSError):
+                return
+            if kind == "load":
+                threading.Thread(target=self._answer, args=(number, self._load, payload), daemon=True).start()
+            elif kind == "unload":
+                self._answer(number, self._unload, payload)
+            else:
+                self._answer(number, self._decode, payload)
+
+    def _answer(self, number: int, work: Callable[[Any], Any], payload: Any) -> None:
+        try:
+            answer = (number, True, work(payload))
+        except Exception as error:  # the process boundary: whoever asked must learn of it
+            answer = (number, False, _plain(error))
+        with self._sending:
+            self._pipe.send(answer)
+
+    def _load(self, reference: str) -> dict[str, Any]:
+        import numpy as np
+
+        from asr.models.base import DecodingOptions
+        from asr.recognizer import Recognizer
+        from asr.units import SAMPLE_RATE_HZ
+
+        if reference not in self._models:
+            before = _resident_bytes()
+            recognizer = Recognizer.load(reference, engine=self._engine, device=self._device)
+            recognizer.decode([np.zeros(SAMPLE_RATE_HZ, np.float32)], DecodingOptions(word_times=False))
+            self._models[reference] = recognizer
+            self._memory_bytes[reference] = max(0, _resident_bytes() - before)
+        recognizer = self._models[reference]
+        return {
+            "name": recognizer.name,
+            "version": recognizer.version,
+            "reference": recognizer.reference,
+            "sha256": recognizer.sha256,
+            "languages": recognizer.languages,
+            "own_length": recognizer.resolved.own_length,
+            "memory_bytes": self._memory_bytes[reference],
+        }
+
+    def _unload(self, reference: str) -> None:
+        recognizer = self._models.pop(reference, None)
+        if recognizer is not None:
+            recognizer.close()
+
+    def _decode(self, batch: list[DecodeWork]) -> Any:
+        recognizer = self._models[batch[0].model]
+        return recognizer.decode([work.samples for work in batch], batch[0].options)
+
+
+def _plain(error: Exception) -> Exception:
+    """An error that another process can read: our own as it is, any other as its text."""
+    from asr.errors import LexituneError
+
+    return error if isinstance(error, LexituneError) else RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _resident_bytes() -> int:
+    """Memory of this process; 0 where the system does not say."""
+    import resource
+
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * resource.getpagesize() if statm.is_file() else 0
+
+
+def main() -> None:
+    """Serve the pipe whose descriptor is the first argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: it drains, then closes the pipe
+    descriptor, engine, device = sys.argv[1:4]
+    _Worker(Connection(int(descriptor)), engine=engine, device=device).run()
+
+
+if __name__ == "__main__":
+    main()

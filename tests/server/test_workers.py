@@ -1,0 +1,100 @@
+"""Worker processes: they say what the engine says in this process, and their end costs nobody an answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asr.errors import ModelError, ModelNotFoundError, OptionError
+from asr.models.base import DecodingOptions
+from asr.recognizer import Recognizer
+from server.batching import DecodeQueue, Urgency, WorkerDiedError
+from server.workers import ServedModel, WorkerGroup, WorkerProcess
+
+OPTIONS = DecodingOptions(beam_size=2)
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[WorkerGroup]:
+    made = WorkerGroup(2, engine="ctranslate2", device="cpu")
+    yield made
+    for worker in made.workers:
+        worker.close()
+
+
+@pytest.fixture(scope="module")
+def model(group: WorkerGroup) -> ServedModel:
+    return group.load("bundled:tiny.en")
+
+
+def _segments(spoken: dict[str, Any]) -> list[np.ndarray]:
+    return [np.asarray(samples, np.float32) for samples in spoken.values()]
+
+
+def test_a_process_says_what_this_one_says_in_a_batch_and_alone(
+    group: WorkerGroup, model: ServedModel, spoken: dict[str, Any]
+) -> None:
+    works = [model.work(samples, OPTIONS) for samples in _segments(spoken)]
+    batch = group.workers[0].decode(works)
+    alone = [group.workers[1].decode([work])[0] for work in works]
+    recognizer = Recognizer.load("bundled:tiny.en")
+    expected = recognizer.decode(_segments(spoken), OPTIONS)
+    texts = [[one.text for one in row] for row in expected]
+    assert (
+        [[one.text for one in row] for row in batch] == [[one.text for one in row] for row in alone] == texts
+    )
+    assert all(text for row in texts for text in row)
+    assert (model.sha256, model.languages) == (recognizer.sha256, recognizer.languages)
+    assert model.memory_bytes > 10 << 20
+
+
+def test_errors_come_back_as_what_they_are(
+    group: WorkerGroup, model: ServedModel, small_whisper: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelNotFoundError, match="nowhere"):
+        group.load("models:/nowhere/1")
+    with pytest.raises((ModelError, ModelNotFoundError)):
+        group.load(str(tmp_path))
+    too_long = model.work(np.zeros(31 * 16_000, np.float32), OPTIONS)
+    with pytest.raises(OptionError, match=r"31\.0 s"):
+        group.workers[0].decode([too_long])
+
+
+def test_a_killed_process_costs_no_answer_and_holds_its_models_again(
+    group: WorkerGroup, model: ServedModel, spoken: dict[str, Any]
+) -> None:
+    segments = _segments(spoken)
+    expected = [
+        row[0].text for row in group.workers[0].decode([model.work(one, OPTIONS) for one in segments[:1]])
+    ]
+    own = WorkerGroup(2, engine="ctranslate2", device="cpu")
+    own.load(model.reference)
+    before = [worker.pid for worker in own.workers]
+    queue = DecodeQueue(own.workers, max_waiting=1000)
+    futures = [queue.submit(model.work(segments[0], OPTIONS), Urgency.FINAL) for _ in range(20)]
+    os.kill(before[0], signal.SIGKILL)
+    assert [future.result(60)[0].text for future in futures] == expected * 20
+    queue.close()
+    assert own.workers[0].pid != before[0]
+    assert own.workers[1].pid == before[1]
+
+
+def test_a_dead_process_says_so_and_a_new_one_takes_its_place() -> None:
+    worker = WorkerProcess(engine="ctranslate2", device="cpu")
+    model = worker.load("bundled:tiny.en")
+    os.kill(worker.pid, signal.SIGINT)  # Ctrl-C is not for it
+    work = model.work(np.zeros(16_000, np.float32), OPTIONS)
+    assert len(worker.decode([work])) == 1
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(WorkerDiedError):
+        for _ in range(100):
+            worker.decode([work])
+    worker.restart()
+    assert len(worker.decode([work])) == 1
+    worker.close()

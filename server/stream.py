@@ -252,8 +252,9 @@ class RecognitionStream:
     async def _deliver_interim(self, request: DecodeRequest, future: Future[Decoded]) -> None:
         hypotheses = await asyncio.wrap_future(future)
         if request.utterance_id > self._last_final_id:
-            stability = self._stabilizer.update(hypotheses[0])
-            await self._outbox.put(_result(request, hypotheses, stability))
+            stable = self._stabilizer.update(hypotheses[0])
+            shown = [replace(hypotheses[0], text=stable.text), *hypotheses[1:]]
+            await self._outbox.put(_result(request, shown, stable.stability))
 
     def _submit(self, request: DecodeRequest, options: DecodingOptions, urgency: Urgency) -> Future[Decoded]:
         within_s = FINAL_WITHIN_S if urgency is Urgency.FINAL else INTERIM_WITHIN_S

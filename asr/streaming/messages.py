@@ -137,7 +137,7 @@ class RecognitionResult:
     """The text of one utterance; a later one with the same ``utterance_id`` replaces it.
 
     Attributes:
-        stability: how likely an interim result stays, in [0, 1]; 1 for a final.
+        stability: share of an interim's words, from the first, that no later interim changes; 1 for a final.
         alternatives: best first, at least one; their words' times are the stream's.
     """
 

@@ -1,29 +1,53 @@
-"""Known answers of the stabiliser."""
+"""Laws and known answers of the stabiliser: what two hypotheses agree on is committed, and stays."""
 
 from __future__ import annotations
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asr.results import Hypothesis
 from asr.streaming import Stabilizer
 
+TEXTS = st.lists(st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=8).map(" ".join), max_size=12)
 
-def _stabilities(*texts: str) -> list[float]:
+
+def _shown(*texts: str) -> list[tuple[str, int]]:
     stabilizer = Stabilizer()
-    return [stabilizer.update(Hypothesis(text=text)) for text in texts]
+    stable = [stabilizer.update(Hypothesis(text=text)) for text in texts]
+    return [(one.text, one.num_committed) for one in stable]
 
 
-def test_stability_is_the_share_of_leading_words_that_stayed() -> None:
-    texts = ["one two", "one two three four", "one too three four", ""]
-    assert _stabilities(*texts) == pytest.approx([0.0, 0.5, 0.25, 0.0])
+def test_words_are_committed_when_two_hypotheses_agree_and_are_not_taken_back() -> None:
+    texts = ["one two", "one two three four", "one too three for five", "one two three for five", ""]
+    assert _shown(*texts) == [
+        ("one two", 0),
+        ("one two three four", 2),
+        ("one two three for five", 2),  # contradicts a committed word
+        ("one two three for five", 2),  # agrees with the one before in its first word alone
+        ("one two", 2),
+    ]
 
 
 def test_case_and_punctuation_do_not_count() -> None:
-    assert _stabilities("Yes, the blue", "yes the Blue.")[-1] == 1.0
+    assert _shown("Yes, the blue", "yes the Blue.") == [("Yes, the blue", 0), ("yes the Blue.", 3)]
 
 
 def test_reset_forgets_the_utterance() -> None:
     stabilizer = Stabilizer()
-    stabilizer.update(Hypothesis(text="one"))
+    for _ in range(2):
+        stable = stabilizer.update(Hypothesis(text="one"))
+    assert stable.stability == 1.0
     stabilizer.reset()
-    assert stabilizer.update(Hypothesis(text="one")) == 0.0
+    assert stabilizer.update(Hypothesis(text="one")).stability == 0.0
+
+
+@given(TEXTS)
+def test_what_is_committed_grows_and_never_changes(texts: list[str]) -> None:
+    stabilizer = Stabilizer()
+    committed: tuple[str, ...] = ()
+    for text in texts:
+        stable = stabilizer.update(Hypothesis(text=text))
+        assert stable.words[: len(committed)] == committed
+        assert stable.num_committed >= len(committed)
+        assert len(stable.words) == max(stable.num_committed, len(text.split()))
+        committed = stable.words[: stable.num_committed]

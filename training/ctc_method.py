@@ -19,7 +19,7 @@ from torch import Tensor
 from asr.data.manifest import load_samples
 from asr.decoding.ctc_tokens import CtcTokens
 from asr.models.checkpoint import save_wav2vec2
-from asr.models.ctc_torch import normalized
+from asr.models.ctc_frames import normalized
 from training.examples import Example
 
 LEARNING_RATES = ((1 / 6, 2e-5), (1.0, 5e-5), (10.0, 1e-4))

@@ -41,7 +41,7 @@ class WordSpan:
 
 def best_path(log_probs: LogProbs, tokens: CtcTokens) -> list[TokenSpan]:
     """The likeliest token of each frame, repeats merged and blanks left out."""
-    return _runs(log_probs, log_probs.argmax(-1), tokens)
+    return path_spans(log_probs, log_probs.argmax(-1), tokens)
 
 
 def can_align(labels: Sequence[int], num_frames: int) -> bool:
@@ -56,7 +56,7 @@ def min_frames(labels: Sequence[int]) -> int:
 
 def align(log_probs: LogProbs, labels: Sequence[int], tokens: CtcTokens) -> list[TokenSpan]:
     """The likeliest frames of the U given labels; [] where they do not fit."""
-    return _runs(log_probs, align_path(log_probs, labels, blank=tokens.blank), tokens)
+    return path_spans(log_probs, align_path(log_probs, labels, blank=tokens.blank), tokens)
 
 
 def align_path(log_probs: LogProbs, labels: Sequence[int], *, blank: int) -> NDArray[np.int64]:
@@ -89,7 +89,7 @@ def label_frames(path: NDArray[np.int64], *, blank: int) -> list[tuple[int, int]
     return [(start, end) for start, end in pairwise(edges) if path[start] != blank]
 
 
-def _runs(log_probs: LogProbs, path: NDArray[np.int64], tokens: CtcTokens) -> list[TokenSpan]:
+def path_spans(log_probs: LogProbs, path: NDArray[np.int64], tokens: CtcTokens) -> list[TokenSpan]:
     """Runs of the same token on a path (E,), without blanks and special tokens."""
     spans = []
     for start, end in label_frames(path, blank=tokens.blank):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,22 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asr.decoding.ctc import (
-    BeamSearch,
-    CtcCandidate,
-    CtcSearch,
-    GreedySearch,
-    beam_search_available,
-    geometric_mean,
-    read_language_model,
-)
-from asr.decoding.ctc_alignment import LogProbs, WordSpan, align, best_path, words_of
+from asr.decoding.ctc import read_language_model
+from asr.decoding.ctc_alignment import LogProbs
+from asr.decoding.ctc_decoder import CtcDecoder
 from asr.decoding.ctc_tokens import CtcTokens, read_tokens
 from asr.errors import ModelError, OptionError
 from asr.models.base import DecodingOptions, Samples
 from asr.models.checkpoint import load_wav2vec2
+from asr.models.ctc_frames import FrameGrid, normalized
 from asr.models.precision import has_bfloat16
-from asr.results import Hypothesis, Word
+from asr.results import Hypothesis
 from asr.units import SAMPLE_RATE_HZ, WHISPER_WINDOW_S, to_samples, to_seconds
 
 if TYPE_CHECKING:
@@ -43,7 +36,6 @@ MIN_FILL = 0.75  # of a batch's longest segment: less is mostly padding
 DEFAULT_LANGUAGES = (
     "en",
 )  # of a folder whose model card names none: what most such checkpoints were tuned on
-VARIANCE_FLOOR = 1e-7  # as transformers' Wav2Vec2FeatureExtractor
 DTYPES = ("auto", "float32", "bfloat16")
 
 
@@ -55,6 +47,8 @@ class TorchCtc:
             against requests for another.
         tokens: what the outputs mean.
         stride_samples: audio from one frame to the next.
+        grid: where the frames lie, for planning windows.
+        decoder: the searches, which need no model.
     """
 
     def __init__(
@@ -82,17 +76,16 @@ class TorchCtc:
         self._device = device
         self._bfloat16 = dtype == "bfloat16" or (dtype == "auto" and has_bfloat16(torch.device(device)))
         config = self._model.config
-        self._normalizes = reads_normalized(folder)
         self._pads = config.feat_extract_norm == "layer"
-        self._receptive, self.stride_samples = geometry(config)
+        receptive, self.stride_samples = geometry(config)
+        self.grid = FrameGrid(
+            stride_samples=self.stride_samples,
+            receptive_samples=receptive,
+            normalizes=reads_normalized(folder),
+        )
         self.tokens: CtcTokens = read_tokens(folder, blank=config.pad_token_id, vocab_size=config.vocab_size)
         self.languages = card_languages(folder)
-        language_model = read_language_model(folder)
-        self._greedy = GreedySearch(self.tokens)
-        self._has_language_model = language_model is not None
-        self._beam: CtcSearch = self._greedy
-        if language_model is not None or beam_search_available():
-            self._beam = BeamSearch(self.tokens, language_model)
+        self.decoder = CtcDecoder(self.tokens, self.grid, read_language_model(folder))
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -121,15 +114,25 @@ class TorchCtc:
         Raises:
             OptionError: a segment is longer than ``MAX_SEGMENT_S``.
         """
-        for samples in segments:
+        return self.window_emissions([self._normalized(samples) for samples in segments])
+
+    def window_emissions(self, windows: Sequence[Samples]) -> list[LogProbs]:
+        """As :meth:`batch_emissions`, of samples at the level that the model wants (``CtcWindow.samples``).
+
+        The windows of many streams may come together.
+
+        Raises:
+            OptionError: a window is longer than ``MAX_SEGMENT_S``.
+        """
+        for samples in windows:
             if len(samples) > to_samples(MAX_SEGMENT_S):
                 raise OptionError(
                     f"a segment lasts {to_seconds(len(samples)):.1f} s; at most {MAX_SEGMENT_S} s are decoded at once: "
                     "cut it"
                 )
-        results: list[LogProbs] = [np.empty((0, len(self.tokens.labels)), np.float32) for _ in segments]
-        for group in self._groups([len(samples) for samples in segments]):
-            for index, log_probs in zip(group, self._run([segments[index] for index in group]), strict=True):
+        results: list[LogProbs] = [np.empty((0, len(self.tokens.labels)), np.float32) for _ in windows]
+        for group in self._groups([len(samples) for samples in windows]):
+            for index, log_probs in zip(group, self._run([windows[index] for index in group]), strict=True):
                 results[index] = log_probs
         return results
 
@@ -149,62 +152,22 @@ class TorchCtc:
     def decode_emissions(
         self, log_probs: LogProbs, duration_s: float, options: DecodingOptions
     ) -> list[Hypothesis]:
-        """Search what :meth:`emissions` gave for a segment of this duration; alternatives best first.
-
-        ``beam_size`` 1 is the best path, without the language model. Without ``ctc-beam-decoder`` so is every other.
-        """
-        search = self._greedy if options.beam_size == 1 else self._beam
-        candidates = search.search(
-            log_probs, beam_size=options.beam_size, max_candidates=options.max_alternatives
-        )
-        return [
-            self._hypothesis(candidate, log_probs, duration_s, with_words=options.word_times and rank == 0)
-            for rank, candidate in enumerate(candidates)
-        ]
-
-    def _hypothesis(
-        self, candidate: CtcCandidate, log_probs: LogProbs, duration_s: float, *, with_words: bool
-    ) -> Hypothesis:
-        text = self.tokens.text(candidate.tokens)
-        spans = best_path(log_probs, self.tokens)
-        if tuple(span.token for span in spans) != candidate.tokens:
-            spans = align(log_probs, candidate.tokens, self.tokens)
-        words = words_of(spans, self.tokens)
-        return Hypothesis(
-            text=text,
-            words=tuple(self._timed(word, duration_s) for word in words) if with_words else (),
-            avg_log_prob=candidate.log_prob / max(1, len(candidate.tokens)),
-            no_speech_prob=self._no_speech_prob(log_probs),
-            confidence=geometric_mean([span.log_prob for span in spans]),
-        )
-
-    def _timed(self, word: WordSpan, duration_s: float) -> Word:
-        start_s, end_s = (min(self.frame_time_s(frame), duration_s) for frame in (word.start, word.end))
-        text = word.text
-        return Word(
-            text=text,
-            start_s=round(start_s, 3),
-            end_s=round(end_s, 3),
-            confidence=math.exp(min(0.0, word.log_prob)),
-        )
+        """Search what :meth:`emissions` gave for a segment of this duration; see :meth:`CtcDecoder.hypotheses`."""
+        return self.decoder.hypotheses(log_probs, duration_s, options)
 
     def frame_time_s(self, frame: int) -> float:
         """Where frame ``frame`` begins, s: the middle of its receptive field less half a stride."""
-        return to_seconds(frame * self.stride_samples + (self._receptive - self.stride_samples) // 2)
+        return self.grid.frame_time_s(frame)
 
-    def _no_speech_prob(self, log_probs: LogProbs) -> float:
-        """How sure the model is that even the frame most like speech has no character."""
-        silent = [index for index, label in enumerate(self.tokens.labels) if not label.strip()]
-        if not len(log_probs):
-            return 1.0
-        return float(np.exp(log_probs[:, silent].astype(np.float64)).sum(-1).min().clip(0.0, 1.0))
+    def _normalized(self, samples: Samples) -> Samples:
+        return normalized(samples) if self.grid.normalizes and len(samples) else samples
 
     def _groups(self, lengths: Sequence[int]) -> list[list[int]]:
         """Indices that run together: long enough to give a frame, of like length, within memory."""
         groups: list[list[int]] = []
         longest = 0
         for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-            if lengths[index] < self._receptive:
+            if lengths[index] < self.grid.receptive_samples:
                 continue
             fits = groups and (len(groups[-1]) + 1) * longest <= MAX_BATCH_SAMPLES
             # group norm in the feature encoder averages over time: padding would change every frame
@@ -216,13 +179,13 @@ class TorchCtc:
                 longest = lengths[index]
         return groups
 
-    def _run(self, segments: Sequence[Samples]) -> list[LogProbs]:
+    def _run(self, windows: Sequence[Samples]) -> list[LogProbs]:
         import torch
 
-        lengths = [len(samples) for samples in segments]
-        inputs = np.zeros((len(segments), max(lengths)), np.float32)
-        for row, samples in enumerate(segments):
-            inputs[row, : len(samples)] = normalized(samples) if self._normalizes else samples
+        lengths = [len(samples) for samples in windows]
+        inputs = np.zeros((len(windows), max(lengths)), np.float32)
+        for row, samples in enumerate(windows):
+            inputs[row, : len(samples)] = samples
         mask = None
         if min(lengths) < max(lengths):
             mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
@@ -235,13 +198,6 @@ class TorchCtc:
             frames = self._model._get_feat_extract_output_lengths(torch.tensor(lengths)).tolist()
             log_probs = output.logits.float().log_softmax(-1).cpu().numpy()
         return [log_probs[row, :count] for row, count in enumerate(frames)]
-
-
-def normalized(samples: Samples) -> Samples:
-    """Samples (T,) with zero mean and unit variance, as transformers' feature extractor makes them."""
-    centred = samples - samples.mean()
-    scaled: Samples = (centred / np.sqrt(samples.var() + VARIANCE_FLOOR)).astype(np.float32)
-    return scaled
 
 
 def geometry(config: Any) -> tuple[int, int]:

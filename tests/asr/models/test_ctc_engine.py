@@ -13,7 +13,8 @@ import pytest
 
 from asr.errors import ModelError, OptionError
 from asr.models.base import DecodingOptions, Samples
-from asr.models.ctc_torch import TorchCtc, card_languages, geometry, normalized
+from asr.models.ctc_frames import normalized
+from asr.models.ctc_torch import TorchCtc, card_languages, geometry
 from asr.models.resolve import resolve_model
 from asr.recognizer import Recognizer
 

@@ -43,6 +43,7 @@ from training.synth.everyday import everyday_sentences
 MAX_GENERAL = 300
 MIN_GENERAL_TO_SHARE = 80  # rows of --general from which on some are trained on
 GENERAL_REPLAY_SHARE = 0.25
+TERM_COPIES = 2  # of sentences around a term, unless the job says otherwise
 MAX_REPLAY = 400  # everyday sentences beside the domain
 REPLAY_SEED = 1000  # other made-up sentences than those that teach own lengths
 
@@ -152,7 +153,7 @@ def _train_set(
     domain = [
         *sources.train,
         *audio.copy(sources.train, spec.training.recording_copies),
-        *audio.speak("train", sources.train_sentences, spec.training.copies),
+        *_spoken(spec, sources, audio),
     ]
     num_replay = round(len(domain) * spec.training.replay_share) if knows_english else 0
     replay = replay_sentences(num_replay, spec.seed)
@@ -163,6 +164,17 @@ def _train_set(
         )
     train = [*domain, *replayed, *audio.speak("replay", replay, language=ENGLISH)]
     return [*train, *audio.join(domain, round(len(domain) * spec.training.window_share))]
+
+
+def _spoken(spec: AdaptationSpec, sources: Sources, audio: JobAudio) -> list[Utterance]:
+    """The sentences of train; those around a term more than once, for a new word must be learned from its sound, too."""
+    around = [sentence for sentence in sources.train_sentences if sentence.terms]
+    others = [sentence for sentence in sources.train_sentences if not sentence.terms]
+    copies = spec.training.copies
+    return [
+        *audio.speak("train", others, copies or 1),
+        *audio.speak("terms", around, copies or TERM_COPIES),
+    ]
 
 
 def _dev_set(

@@ -18,7 +18,7 @@ from training.synth.dataset import Sentence, SynthesisOptions, synthesize_datase
 from training.synth.speech import EspeakEngine, engines_named
 from training.windows import joined_windows
 
-_SEED_OFFSETS = {"train": 0, "dev": 1, "general": 2, "replay": 3, "test": 4}
+_SEED_OFFSETS = {"train": 0, "dev": 1, "general": 2, "replay": 3, "test": 4, "terms": 5}
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class TrainingOptions:
         warmup_share: share of all steps with a rising rate.
         weight_decay: AdamW's.
         clip_norm: gradients' norm at most.
-        copies: synthesised renderings of each sentence.
+        copies: synthesised renderings of each sentence; 0 is two of those made around a term and one of any other.
         recording_copies: augmented copies of each recording, beside it.
         quiet_share: sounds in which nobody speaks, per training utterance, so that a Whisper does not unlearn silence.
         window_share: windows of several utterances with timestamps, per training utterance.
@@ -63,7 +63,7 @@ class TrainingOptions:
     warmup_share: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    copies: int = 1
+    copies: int = 0
     recording_copies: int = 0
     quiet_share: float = 0.05
     window_share: float = 0.1
@@ -83,6 +83,7 @@ class TrainingOptions:
             )
         ranges = {
             "learning_rate": (0, MAX_SANE_LORA_RATE),
+            "copies": (0, 20),
             "recording_copies": (0, 20),
             "spec_masks": (0, 20),
             "lora_rank": (1, 256),
@@ -105,7 +106,6 @@ class TrainingOptions:
             "batch_size",
             "evaluations_per_epoch",
             "patience",
-            "copies",
             "max_train_sentences",
         ):
             if getattr(self, name) < 1:

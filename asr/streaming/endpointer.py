@@ -53,7 +53,7 @@ class SessionOptions:
     stop_threshold: float = 0.25
     padding_s: float = 0.3
     max_utterance_s: float = MAX_UTTERANCE_S
-    interim_interval_s: float = 1.0
+    interim_interval_s: float = 0.5
     interim_results: bool = False
     start_offset_s: float = 0.0
 

@@ -1,8 +1,8 @@
 """Interim text that does not flicker: words on which two successive hypotheses agree are committed (LocalAgreement-2).
 
 Liu et al. 2020, "Low-latency sequence-to-sequence speech recognition and translation by partial hypothesis selection". A
-committed word stays in every later interim of its utterance; only the final, a better search over all of it, may still say
-otherwise. One per stream, reset at a final.
+committed word stays in every later interim of its utterance; only the final, a better search, may still say otherwise.
+One per stream, reset at a final.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the front end of a Wav2Vec2 does to samples: one level for all of them, and frames at a fixed stride.
+"""What the front end of a Wav2Vec2 makes of samples: one level for a segment, and frames at a fixed stride.
 
 Arithmetic alone, without torch, so that windows are planned and words are timed where the model is not loaded.
 """
@@ -35,12 +35,7 @@ class FrameGrid:
 
 
 def normalized(samples: Samples) -> Samples:
-    """Samples (T,) with zero mean and unit variance, as transformers' feature extractor makes them."""
-    return leveled(samples, float(samples.mean()), float(samples.var()))
-
-
-def leveled(samples: Samples, mean: float, variance: float) -> Samples:
-    """Samples (T,) less ``mean``, in units of the deviation that ``variance`` gives."""
-    centred = samples - np.float32(mean)
-    scaled: Samples = (centred / np.sqrt(np.float32(variance) + VARIANCE_FLOOR)).astype(np.float32)
+    """Samples (T,), at least one, with zero mean and unit variance, as transformers' feature extractor makes them."""
+    centred = samples - samples.mean()
+    scaled: Samples = (centred / np.sqrt(samples.var() + VARIANCE_FLOOR)).astype(np.float32)
     return scaled

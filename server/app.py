@@ -96,6 +96,11 @@ class Application:
         return self._decodes.num_waiting
 
     @property
+    def worker_pids(self) -> list[int]:
+        """Of the processes that decode now."""
+        return [worker.pid for worker in self._workers.workers]
+
+    @property
     def pool(self) -> ModelPool[ServedModel]:
         """The models in memory."""
         return self._pool

@@ -98,3 +98,25 @@ def test_a_dead_process_says_so_and_a_new_one_takes_its_place() -> None:
     worker.restart()
     assert len(worker.decode([work])) == 1
     worker.close()
+
+
+def test_a_mix_of_versions_and_lengths_says_what_each_says_alone(
+    group: WorkerGroup, model: ServedModel, small_whisper: Path, spoken: dict[str, Any]
+) -> None:
+    other = group.load(str(small_whisper))
+    samples = np.concatenate(_segments(spoken))
+    works = [
+        served.work(samples[start : start + length], options)
+        for served in (model, other)
+        for options in (OPTIONS, DecodingOptions(beam_size=1, word_times=False))
+        for start, length in ((0, 16_000), (8_000, 40_000), (0, 44_000), (30_000, 60_000))
+    ]
+    alone = [group.workers[0].decode([work])[0] for work in works]
+    queue = DecodeQueue(group.workers, max_waiting=1000)
+    futures = [
+        queue.submit(work, Urgency.INTERIM if index % 3 else Urgency.FINAL)
+        for index, work in enumerate(works)
+    ]
+    together = [future.result(60) for future in futures]
+    assert [[one.text for one in row] for row in together] == [[one.text for one in row] for row in alone]
+    assert len({row[0].text for row in alone}) >= 5

@@ -13,7 +13,7 @@ from asr.errors import OptionError
 from asr.models.base import DecodingOptions, Samples, SpeechModel
 from asr.models.checkpoint import WAV2VEC2, check_folder
 from asr.models.resolve import ResolvedModel, resolve_model, serving_folder
-from asr.results import Hypothesis, Segment, Transcript, shift_words
+from asr.results import Guarded, Hypothesis, Segment, Transcript, shift_words
 from asr.units import to_seconds
 
 if TYPE_CHECKING:
@@ -146,8 +146,7 @@ class Recognizer:
                 requests = [request for segments, _ in group for request in segments]
                 hypotheses = iter(self._decode_all(workers, requests, options))
                 for segments, duration_s in group:
-                    done = [_as_segment(request, next(hypotheses)) for request in segments]
-                    yield Transcript(segments=tuple(s for s in done if s.text), duration_s=duration_s)
+                    yield _as_transcript(segments, [next(hypotheses) for _ in segments], duration_s)
 
     def _decode_all(
         self, workers: ThreadPoolExecutor, requests: Sequence[DecodeRequest], options: DecodingOptions
@@ -172,6 +171,19 @@ def segment_recording(samples: Samples, options: SessionOptions | None = None) -
     session = Session(options or SessionOptions(interim_results=False), VoiceActivityDetector())
     events = [*session.push(samples), *session.flush()]
     return [event for event in events if isinstance(event, DecodeRequest) and event.is_final]
+
+
+def _as_transcript(
+    requests: Sequence[DecodeRequest], hypotheses: Sequence[Hypothesis], duration_s: float
+) -> Transcript:
+    pairs = list(zip(requests, hypotheses, strict=True))
+    guarded = tuple(
+        Guarded(start_s=request.start_s, end_s=request.end_s, guard=hypothesis.guard)
+        for request, hypothesis in pairs
+        if hypothesis.guard
+    )
+    segments = tuple(_as_segment(request, hypothesis) for request, hypothesis in pairs if hypothesis.text)
+    return Transcript(segments=segments, duration_s=duration_s, guarded=guarded)
 
 
 def _as_segment(request: DecodeRequest, hypothesis: Hypothesis) -> Segment:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+SILENCE = "silence"  # a guard against hallucination: text was withheld, for the model says that nobody speaks
+LOOP = "loop"  # another: the search ran in circles and was done again without repetition
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Word:
@@ -30,6 +33,7 @@ class Hypothesis:
         avg_log_prob: mean log probability per token, natural log.
         no_speech_prob: probability of silence that the model gives, in [0, 1].
         confidence: geometric mean of the token probabilities, in [0, 1].
+        guard: what a guard against hallucination did, ``SILENCE`` or ``LOOP``; "" for nothing.
     """
 
     text: str
@@ -37,6 +41,7 @@ class Hypothesis:
     avg_log_prob: float = 0.0
     no_speech_prob: float = 0.0
     confidence: float = 0.0
+    guard: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +56,21 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Guarded:
+    """A time span of a recording (s) in which a guard against hallucination did something."""
+
+    start_s: float
+    end_s: float
+    guard: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Transcript:
     """The chosen text of a whole recording, in segments that follow each other in time."""
 
     segments: tuple[Segment, ...]
     duration_s: float
+    guarded: tuple[Guarded, ...] = ()
 
     @property
     def text(self) -> str:

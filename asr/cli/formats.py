@@ -31,6 +31,10 @@ def as_document(recording_id: str, transcript: Transcript) -> dict[str, Any]:
             }
             for segment in transcript.segments
         ],
+        "guarded": [
+            {"start": round(one.start_s, 3), "end": round(one.end_s, 3), "guard": one.guard}
+            for one in transcript.guarded
+        ],
     }
 
 

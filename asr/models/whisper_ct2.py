@@ -21,7 +21,7 @@ from asr.features import log_mel
 from asr.models.base import DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
 from asr.models.whisper_tokens import WhisperTokenizer
-from asr.results import Hypothesis, Word
+from asr.results import LOOP, SILENCE, Hypothesis, Word
 from asr.units import (
     ENCODER_FRAME_S,
     HOP_SAMPLES,
@@ -154,7 +154,7 @@ class CTranslate2Whisper:
         self, outputs: Any, durations: list[float], language: str | None, options: DecodingOptions
     ) -> list[list[Hypothesis]]:
         prompt = self._tokenizer.prompt(language)
-        generated = self._generate(outputs, prompt, options)
+        generated, looped = self._generate(outputs, prompt, options)
         best = [
             [t for t in result.sequences_ids[0] if t < self._tokenizer.end_of_text] for result in generated
         ]
@@ -162,13 +162,25 @@ class CTranslate2Whisper:
         if options.word_times:
             words = self._align(outputs, prompt, best, durations, language)
         return [
-            self._hypotheses(result, row_words, options)
-            for result, row_words in zip(generated, words, strict=True)
+            self._hypotheses(result, row_words, LOOP if index in looped else "")
+            for index, (result, row_words) in enumerate(zip(generated, words, strict=True))
         ]
 
     def _generate(
-        self, outputs: Any, prompt: list[int], options: DecodingOptions, ngram: int = 0
-    ) -> list[Any]:
+        self, outputs: Any, prompt: list[int], options: DecodingOptions
+    ) -> tuple[list[Any], frozenset[int]]:
+        """Results of all rows, and which of them were searched again because the first search ran in circles."""
+        results = self._beams(outputs, prompt, options)
+        looped = [
+            index
+            for index, one in enumerate(results)
+            if is_loop(self._tokenizer.decode(one.sequences_ids[0]))
+        ]
+        for index in looped:
+            (results[index],) = self._beams(outputs[index : index + 1], prompt, options, LOOP_NGRAM)
+        return results, frozenset(looped)
+
+    def _beams(self, outputs: Any, prompt: list[int], options: DecodingOptions, ngram: int = 0) -> list[Any]:
         results: list[Any] = self._model.generate(
             self._storage.from_array(outputs),
             [prompt] * len(outputs),
@@ -179,17 +191,15 @@ class CTranslate2Whisper:
             return_no_speech_prob=True,
             no_repeat_ngram_size=ngram,
         )
-        for index, result in enumerate(results):
-            if not ngram and is_loop(self._tokenizer.decode(result.sequences_ids[0])):
-                results[index] = self._generate(outputs[index : index + 1], prompt, options, LOOP_NGRAM)[0]
         return results
 
-    def _hypotheses(self, result: Any, words: tuple[Word, ...], options: DecodingOptions) -> list[Hypothesis]:
+    def _hypotheses(self, result: Any, words: tuple[Word, ...], guard: str) -> list[Hypothesis]:
         hypotheses = []
         for rank, (tokens, score) in enumerate(zip(result.sequences_ids, result.scores, strict=True)):
             is_unsure = result.no_speech_prob > NO_SPEECH_PROB and score < NO_SPEECH_LOG_PROB
             is_silence = is_unsure or result.no_speech_prob > SURELY_NO_SPEECH_PROB
-            text = "" if is_silence else " ".join(self._tokenizer.decode(tokens).split())
+            said = " ".join(self._tokenizer.decode(tokens).split())
+            text = "" if is_silence else said
             hypotheses.append(
                 Hypothesis(
                     text=text,
@@ -197,6 +207,7 @@ class CTranslate2Whisper:
                     avg_log_prob=score,
                     no_speech_prob=result.no_speech_prob,
                     confidence=math.exp(min(0.0, score)),
+                    guard=SILENCE if said and not text else guard,
                 )
             )
         return hypotheses

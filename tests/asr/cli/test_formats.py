@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from asr.cli.formats import FORMATS, as_row
-from asr.results import Segment, Transcript, Word
+from asr.results import Guarded, Segment, Transcript, Word
 
 TRANSCRIPT = Transcript(
     segments=(
@@ -22,6 +22,7 @@ TRANSCRIPT = Transcript(
         Segment(text="Yes.", start_s=3661.0, end_s=3661.5, confidence=0.6),
     ),
     duration_s=3662.0,
+    guarded=(Guarded(start_s=9.0, end_s=12.5, guard="silence"),),
 )
 
 
@@ -50,6 +51,7 @@ def test_ctm_has_one_line_a_word_and_no_space_in_the_name() -> None:
 def test_json_and_jsonl_hold_text_times_and_confidence() -> None:
     document = json.loads(FORMATS["json"]("call", TRANSCRIPT))
     assert [segment["start"] for segment in document["segments"]] == [0.5, 3661.0]
+    assert document["guarded"] == [{"start": 9.0, "end": 12.5, "guard": "silence"}]
     row = as_row("call", "call.wav", "models:/a/3", TRANSCRIPT)
     assert (row["id"], row["audio_filepath"], row["text"]) == ("call", "call.wav", "Two boxes. Yes.")
     assert row["model"] == "models:/a/3"

@@ -14,7 +14,7 @@ from asr.models.bundled import unpack_bundled
 from asr.models.export import check_parity, export_ctranslate2
 from asr.models.whisper_ct2 import CTranslate2Whisper, is_loop, token_starts
 from asr.models.whisper_torch import TorchWhisper, monotonic_path
-from asr.results import Hypothesis
+from asr.results import LOOP, SILENCE, Hypothesis
 
 OPTIONS = DecodingOptions()
 
@@ -107,3 +107,19 @@ def test_the_cheapest_path_is_found() -> None:
 
 def test_token_starts_never_go_back() -> None:
     assert token_starts([(0, 0), (0, 1), (2, 5)], 3) == pytest.approx([0.0, 0.1, 0.1, 0.12])
+
+
+def test_what_the_guards_did_is_told(
+    served: CTranslate2Whisper, spoken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = next(iter(spoken.values()))
+    options = DecodingOptions(beam_size=1, word_times=False)
+    [[usual]] = served.decode([samples], options)
+    assert usual.text and usual.guard == ""
+    monkeypatch.setattr("asr.models.whisper_ct2.SURELY_NO_SPEECH_PROB", -1.0)
+    [[withheld]] = served.decode([samples], options)
+    assert (withheld.text, withheld.guard) == ("", SILENCE)
+    monkeypatch.setattr("asr.models.whisper_ct2.SURELY_NO_SPEECH_PROB", 2.0)
+    monkeypatch.setattr("asr.models.whisper_ct2.MAX_COMPRESSION_RATIO", 0.1)
+    [[again]] = served.decode([samples], options)
+    assert (again.text, again.guard) == (usual.text, LOOP)  # nothing was repeated, so nothing changed

@@ -1,0 +1,146 @@
+"""The recognisers that ``benchmarks/engine.py`` compares: ours, and what people run today, each as its users call it.
+
+All read the same wav files, on the same number of threads, and reading is part of what is timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from asr.audio.files import read_audio
+from asr.errors import MissingDependencyError
+from asr.models.base import DecodingOptions
+from asr.models.resolve import ResolvedModel, serving_folder
+from asr.recognizer import Recognizer
+from asr.units import SAMPLE_RATE_HZ
+
+BEAM_SIZE = 5
+PIPELINE_BATCH_SIZE = 8
+
+
+class System(Protocol):
+    """A recogniser under comparison; ``settings`` says what was run, for the record."""
+
+    name: str
+    settings: str
+    model: str
+
+    def transcribe(self, paths: Sequence[Path]) -> list[str]:
+        """The text of each wav file."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What all sides share: threads and the language of the speech, "" to leave it to the model."""
+
+    num_threads: int
+    language: str
+
+
+class Ours:
+    """``Recognizer.transcribe_many``, one thread a worker."""
+
+    def __init__(self, reference: str, run: Run) -> None:
+        self._recognizer = Recognizer.load(reference, num_workers=run.num_threads)
+        self.name = "lexitune"
+        self.model = self._recognizer.reference
+        own = "own length" if self._recognizer.resolved.own_length else "30 s windows"
+        self.settings = f"int8, beam {BEAM_SIZE}, {run.num_threads} workers of 1 thread, {own}"
+        language = run.language if len(self._recognizer.languages) > 1 and run.language else None
+        self._options = DecodingOptions(beam_size=BEAM_SIZE, word_times=False, language=language)
+
+    def transcribe(self, paths: Sequence[Path]) -> list[str]:
+        """See :class:`System`."""
+        done = self._recognizer.transcribe_many((read_audio(path) for path in paths), self._options)
+        return [transcript.text for transcript in done]
+
+
+class FasterWhisper:
+    """faster-whisper as its README shows it, one file after the other."""
+
+    def __init__(self, model: ResolvedModel, run: Run) -> None:
+        self.name = "faster-whisper"
+        self.model = model.reference
+        self.settings = f"int8, its defaults (beam 5), cpu_threads {run.num_threads}"
+        self._whisper = load_faster_whisper(serving_folder(model), run.num_threads)
+        self._language = run.language or None
+
+    def transcribe(self, paths: Sequence[Path]) -> list[str]:
+        """See :class:`System`."""
+        texts = []
+        for path in paths:
+            segments, _ = self._whisper.transcribe(str(path), language=self._language)
+            texts.append(" ".join(segment.text.strip() for segment in segments))
+        return texts
+
+
+class FasterWhisperBatched:
+    """faster-whisper's ``BatchedInferencePipeline`` with its defaults: its own VAD, batch 8."""
+
+    def __init__(self, model: ResolvedModel, run: Run) -> None:
+        from faster_whisper import BatchedInferencePipeline
+
+        self.name = "faster-whisper batched"
+        self.model = model.reference
+        self.settings = f"int8, its defaults (beam 5, batch 8, VAD), cpu_threads {run.num_threads}"
+        whisper = load_faster_whisper(serving_folder(model), run.num_threads)
+        self._pipeline = BatchedInferencePipeline(model=whisper)
+        self._language = run.language or None
+
+    def transcribe(self, paths: Sequence[Path]) -> list[str]:
+        """See :class:`System`."""
+        texts = []
+        for path in paths:
+            segments, _ = self._pipeline.transcribe(str(path), language=self._language)
+            texts.append(" ".join(segment.text.strip() for segment in segments))
+        return texts
+
+
+class TransformersPipeline:
+    """transformers' speech recognition pipeline, float32, batch 8."""
+
+    def __init__(self, model: ResolvedModel, run: Run) -> None:
+        import torch
+        from transformers import pipeline
+
+        torch.set_num_threads(run.num_threads)
+        self.name = "transformers pipeline"
+        self.model = model.reference
+        self.settings = (
+            f"float32, batch {PIPELINE_BATCH_SIZE}, its defaults (greedy), {run.num_threads} threads"
+        )
+        self._pipeline: Any = pipeline(
+            "automatic-speech-recognition",
+            model=str(model.transformers_dir),
+            dtype=torch.float32,
+            device="cpu",
+        )
+        is_multilingual = bool(getattr(self._pipeline.model.generation_config, "is_multilingual", False))
+        self._generate = {"language": run.language} if is_multilingual and run.language else {}
+
+    def transcribe(self, paths: Sequence[Path]) -> list[str]:
+        """See :class:`System`."""
+        inputs = [{"raw": read_audio(path), "sampling_rate": SAMPLE_RATE_HZ} for path in paths]
+        done = self._pipeline(inputs, batch_size=PIPELINE_BATCH_SIZE, generate_kwargs=dict(self._generate))
+        return [str(one["text"]).strip() for one in done]
+
+
+def load_faster_whisper(folder: Path, num_threads: int, num_workers: int = 1) -> Any:
+    """A ``WhisperModel`` of a CTranslate2 folder, int8 on the CPU.
+
+    Raises:
+        MissingDependencyError: faster-whisper is not installed.
+    """
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"the peer faster-whisper cannot be imported ({error}): pip install 'lexitune[bench]'"
+        ) from error
+    return WhisperModel(
+        str(folder), device="cpu", compute_type="int8", cpu_threads=num_threads, num_workers=num_workers
+    )

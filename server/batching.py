@@ -34,7 +34,8 @@ class Urgency(enum.IntEnum):
     """What is taken first."""
 
     FINAL = 0
-    INTERIM = 1
+    EARLY = 1  # a final that may turn out not to be one
+    INTERIM = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -100,12 +100,13 @@ class RecognitionStream:
         self._bytes_per_s = config.sample_rate_hz * bytes_per_sample(config.encoding)
         self._inbox = Inbox(int(services.max_queued_s * self._bytes_per_s))
         self._outbox: asyncio.Queue[StreamEvent | _PendingFinal | None] = asyncio.Queue(_MAX_UNSENT)
-        self._pcm = PcmSession(config)
+        self._pcm = PcmSession(config, early_finals=True)
         self._final_slots = asyncio.Semaphore(MAX_PENDING_FINALS)
         self._pending_finals: list[_PendingFinal] = []
         self._markers: list[tuple[float, Marker]] = []
         self._stabilizer = Stabilizer()
         self._interim: tuple[Future[Decoded], asyncio.Task[None]] | None = None
+        self._early: _PendingFinal | None = None
         self._last_final_id = 0
         self._searched_s = 0.0
         self._skipped_s = 0.0
@@ -209,6 +210,8 @@ class RecognitionStream:
                 await self._outbox.put(event)
             elif event.is_final:
                 await self._submit_final(event)
+            elif event.is_early:
+                self._begin_early(event)
             else:
                 self._offer_interim(event, group)
         session = self._pcm.session
@@ -225,10 +228,33 @@ class RecognitionStream:
         self._stabilizer.reset()
         self._drop_interim()
         await self._final_slots.acquire()
-        future = self._submit(request, self._final_options, Urgency.FINAL)
+        future = self._take_early(request) or self._submit(request, self._final_options, Urgency.FINAL)
         pending = _PendingFinal(request, future)
         self._pending_finals.append(pending)
         await self._outbox.put(pending)
+
+    def _begin_early(self, request: DecodeRequest) -> None:
+        """Decode what will be the final if nothing more is said; only where nobody else waits."""
+        self._drop_early()
+        if not self._services.decodes.num_waiting:
+            future = self._submit(request, self._final_options, Urgency.EARLY)
+            self._early = _PendingFinal(request, future)
+
+    def _take_early(self, request: DecodeRequest) -> Future[Decoded] | None:
+        """The decoding of exactly this audio that has begun already, if there is one."""
+        early, self._early = self._early, None
+        if early is None:
+            return None
+        is_same = (early.request.start_s, early.request.end_s) == (request.start_s, request.end_s)
+        if is_same and not early.future.cancel():  # it runs, or is done
+            return early.future
+        early.future.cancel()
+        return None
+
+    def _drop_early(self) -> None:
+        if self._early is not None:
+            self._early.future.cancel()
+            self._early = None
 
     def _offer_interim(self, request: DecodeRequest, group: asyncio.TaskGroup) -> None:
         """Decode an interim unless one is in flight; one that only waits is stale and makes way."""
@@ -274,6 +300,7 @@ class RecognitionStream:
 
     def _cancel_decodes(self) -> None:
         self._drop_interim()
+        self._drop_early()
         for pending in self._pending_finals:
             pending.future.cancel()
 

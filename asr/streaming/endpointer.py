@@ -42,6 +42,7 @@ class SessionOptions:
         max_utterance_s: longest utterance with its padding; 1 to 28.
         interim_interval_s: audio between two interim requests of one utterance; at least 0.1.
         interim_results: whether interim requests are made at all.
+        early_finals: whether a request is also made when an utterance may have ended: the final one's, if it has.
         start_offset_s: added to every time; at least 0.
 
     Raises:
@@ -55,6 +56,7 @@ class SessionOptions:
     max_utterance_s: float = MAX_UTTERANCE_S
     interim_interval_s: float = 0.5
     interim_results: bool = False
+    early_finals: bool = False
     start_offset_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -120,6 +122,12 @@ class Endpointer:
         if self.start is not None:
             return self.start
         return max(self._floor, self._candidate - self._padding, 0)
+
+    @property
+    def likely_end(self) -> int | None:
+        """Where the open utterance ends if nothing more is said: known once the padding behind its speech has come."""
+        end = self._speech_end + self._padding
+        return end if self.start is not None and self.start < self.searched and end <= self.searched else None
 
     @property
     def _candidate(self) -> int:

@@ -7,6 +7,7 @@ A client sends a ``StreamConfig``, then audio bytes, ``Finalize`` and ``Marker``
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from asr.audio.pcm import Encoding
 from asr.errors import OptionError
@@ -86,7 +87,7 @@ class StreamConfig:
         Raises:
             OptionError: a value outside its range.
         """
-        chosen = {
+        chosen: dict[str, Any] = {
             "interim_interval_s": self.interim_interval_s,
             "end_silence_s": self.end_silence_s,
             "max_utterance_s": self.max_utterance_s,

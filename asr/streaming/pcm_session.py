@@ -5,6 +5,8 @@ Law: any chunking of the bytes, inside samples too, gives the same finals.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,14 +20,19 @@ from asr.streaming.session import Event, Session
 class PcmSession:
     """Decodes, resamples and segments one mono stream.
 
+    Args:
+        config: what the client asked for.
+        early_finals: whether to ask for a decoding as soon as an utterance may have ended.
+
     Attributes:
         session: what holds the samples; for its clock.
     """
 
-    def __init__(self, config: StreamConfig) -> None:
+    def __init__(self, config: StreamConfig, *, early_finals: bool = False) -> None:
         self._decoder = PcmDecoder(config.encoding)
         self._resampler = StreamResampler(config.sample_rate_hz)
-        self.session = Session(config.session_options(), VoiceActivityDetector())
+        options = replace(config.session_options(), early_finals=early_finals)
+        self.session = Session(options, VoiceActivityDetector())
 
     def push(self, payload: bytes) -> list[Event]:
         """Take bytes, any number of them."""

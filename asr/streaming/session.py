@@ -5,7 +5,7 @@ Sans-IO: it neither decodes nor waits. Whoever drives it decodes each request an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -68,6 +68,7 @@ class DecodeRequest:
         end_s: time of the end of the last sample.
         is_final: False for an interim request.
         final_reason: set if ``is_final``.
+        is_early: not final either, but its samples are the final's if nothing more is said.
     """
 
     utterance_id: int
@@ -76,6 +77,7 @@ class DecodeRequest:
     end_s: float
     is_final: bool
     final_reason: FinalReason | None = None
+    is_early: bool = False
 
 
 Event = SpeechStarted | SpeechEnded | DecodeRequest
@@ -98,6 +100,7 @@ class Session:
         self._buffer = SampleBuffer()
         self._interim_interval = to_samples(options.interim_interval_s)
         self._last_interim = 0
+        self._last_early = 0
         self._num_segmented = 0
         self.utterance_id = 0
 
@@ -128,6 +131,7 @@ class Session:
         for speech_prob in self._vad.push(samples):
             for boundary in self._endpointer.push(float(speech_prob)):
                 events += self._apply(boundary)
+        events += self._due_early()
         events += self._due_interim()
         self._buffer.forget_before(self._endpointer.settled)
         return events
@@ -158,6 +162,13 @@ class Session:
         self._num_segmented += boundary.end - self._start
         ended = SpeechEnded(time_s=self._time(boundary.speech_end), utterance_id=self.utterance_id)
         return [ended, self._request(boundary.end, boundary.reason)]
+
+    def _due_early(self) -> list[Event]:
+        end = self._endpointer.likely_end
+        if not self._options.early_finals or end is None or end == self._last_early:
+            return []
+        self._last_early = end
+        return [replace(self._request(end, None), is_early=True)]
 
     def _due_interim(self) -> list[Event]:
         searched = self._endpointer.searched

@@ -166,6 +166,29 @@ async def test_interims_are_greedy_and_one_at_a_time(
     assert not decoder.options[0].word_times
 
 
+async def test_a_final_is_decoded_while_its_silence_is_awaited_and_only_once(
+    services: StreamServices, decoder: LengthDecoder, payload: bytes
+) -> None:
+    collector = Collector()
+    stream = RecognitionStream(StreamConfig(), decoder, services, collector.send)
+    silence_begins = (
+        2 * 16_000 * 4
+    )  # after 4 s the first utterance has been silent for 0.6 s of the 0.8 s that end it
+
+    async def held() -> AsyncIterator[StreamInput]:
+        yield payload[:silence_begins]
+        await _until(lambda: len(decoder.options) == 1)
+        assert not collector.results
+        async for chunk in Source(payload[silence_begins:]):
+            yield chunk
+
+    await stream.run(held())
+    assert [int(one.text) for one in collector.results] == [
+        round((one.end_s - one.start_s) * 16_000) for one in collector.results
+    ]
+    assert len(collector.results) == len(decoder.options) == 6
+
+
 @pytest.fixture
 def full(decoder: LengthDecoder) -> Iterator[StreamServices]:
     """Services whose decode queue has no room until the decoder goes on."""

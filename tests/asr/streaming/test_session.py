@@ -170,6 +170,24 @@ def test_interim_requests_grow_and_start_where_their_final_does(two_sentences: S
     assert {one.start_s for one in first} == {first[0].start_s}
 
 
+@pytest.mark.parametrize("size", [320, 1600])
+def test_an_early_request_holds_what_its_final_does_unless_more_is_said(
+    two_sentences: Samples, size: int
+) -> None:
+    plain = finals(run(Session(SessionOptions(), VoiceActivityDetector()), chunked(two_sentences, [size])))
+    session = Session(SessionOptions(early_finals=True), VoiceActivityDetector())
+    events = [one for one in run(session, chunked(two_sentences, [size])) if isinstance(one, DecodeRequest)]
+    assert [(one.start_s, one.end_s) for one in events if one.is_final] == [
+        (one.start_s, one.end_s) for one in plain
+    ]
+    for early, final in pairwise(events):
+        if final.is_final:  # the last thing that was asked for before it
+            assert early.is_early
+            assert early.utterance_id == final.utterance_id
+            assert (early.start_s, early.end_s) == (final.start_s, final.end_s)
+            assert np.array_equal(early.samples, final.samples)
+
+
 def test_events_of_an_utterance_come_in_order_with_the_start_offset(two_sentences: Samples) -> None:
     options = SessionOptions(start_offset_s=100.0)
     events = run(Session(options, VoiceActivityDetector()), [two_sentences])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from asr.decoding.ctc_alignment import LogProbs, TokenSpan, WordSpan, best_path, words_of
+from asr.decoding.ctc_alignment import LogProbs, TokenSpan, WordSpan, words_of
 from asr.decoding.ctc_decoder import NOTHING, CtcDecoder, Decided, Reading
 from asr.models.base import DecodingOptions, Samples
 from asr.results import Hypothesis, Word
@@ -50,9 +50,10 @@ class CtcUtterance:
     in which they came; committed words are in every later partial and begin the final; each sample is heard a bounded
     number of times.
 
-    A word is committed if it ends before the last settled frame less the margin, a space or another word after it is
-    settled, and the best path reads it as the beam does, or two searches in a row do (LocalAgreement: Liu et al. 2020).
-    The search then goes on behind it, with the last words as context of the language model.
+    A word is committed if two windows in a row read it so (LocalAgreement: Liu et al. 2020), it ends before the last
+    frame with right context less the margin, and the space or the word after it is there, too. The best path need not
+    agree with the beam: where they differ is what a language model mends. The search then goes on behind the committed
+    words, with the last of them as context of the language model.
     """
 
     def __init__(
@@ -140,11 +141,8 @@ class CtcUtterance:
         """Decide the first open words that no later audio should change."""
         words = self._open_words(reading.spans)
         texts = [one.word.text for one in words]
-        greedy = [
-            word.text for word in words_of(best_path(log_probs, self._decoder.tokens), self._decoder.tokens)
-        ]
-        agreed = max(_num_common(texts, greedy), _num_common(texts, self._previous))
-        settled = self._emissions.num_settled - self._decided.end_frame
+        agreed = _num_common(texts, self._previous)
+        settled = self._emissions.num_frames - self._decided.end_frame
         num_decided = 0
         for one in words[:agreed]:
             timed = self._decoder.timed(one.word, self._decided.end_frame, heard_s)

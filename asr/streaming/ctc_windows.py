@@ -25,13 +25,15 @@ MAX_SPAN_S = float(WHISPER_WINDOW_S)  # what the engine takes at once
 class WindowOptions:
     """How an utterance is heard while it grows.
 
-    Audio is heard ``(left_s + chunk_s + right_s) / chunk_s`` times; text follows the audio by ``chunk_s + right_s`` at
-    most. Measured against the offline pass: docs/experiments.md.
+    Audio is heard ``(left_s + chunk_s + right_s) / chunk_s`` times; it is in a partial hypothesis after ``chunk_s`` and
+    has its right context after ``chunk_s + right_s`` at most. What that costs and brings is in docs/experiments.md.
 
     Attributes:
         left_s: audio before a chunk that its window has, too; 0 to 20.
         chunk_s: audio whose frames a window settles; 0.1 to 5.
         right_s: audio after it, 0.05 to 5.
+        revise_s: audio before a chunk whose frames its window settles anew, with more right context than they had; in
+            whole chunks, at most ``left_s``. It costs nothing: the window has that audio anyway.
         commit_margin_s: how far a word must end before the last settled frame to be committed; 0 to 5.
 
     Raises:
@@ -41,6 +43,7 @@ class WindowOptions:
     left_s: float = 4.0
     chunk_s: float = 1.0
     right_s: float = 0.5
+    revise_s: float = 2.0
     commit_margin_s: float = 0.2
 
     def __post_init__(self) -> None:
@@ -48,6 +51,7 @@ class WindowOptions:
             "left_s": (0.0, 20.0),
             "chunk_s": (0.1, 5.0),
             "right_s": (0.05, 5.0),
+            "revise_s": (0.0, self.left_s),
             "commit_margin_s": (0.0, 5.0),
         }
         for name, (low, high) in limits.items():
@@ -66,7 +70,7 @@ class CtcWindow:
         index: of the window on the utterance's grid; windows are added in their order.
         samples: (T,) float32 at the level that the model wants: input of ``TorchCtc.window_emissions``.
         first_frame: frame of the utterance that the window's first frame is.
-        keep: first frame of the utterance that the window settles.
+        keep: first frame of the utterance that the window settles, the first of a chunk.
         keep_end: the one after the last; None for all, in the window that ends the utterance.
         end_sample: sample of the utterance at which the window ends.
     """
@@ -110,6 +114,7 @@ class WindowPlan:
         self._chunk = self.chunk_frames * stride
         self._left = round(options.left_s * SAMPLE_RATE_HZ / stride) * stride
         self._right = to_samples(options.right_s)
+        self._revised = min(round(options.revise_s / options.chunk_s), self._left // self._chunk)
         if self._right < grid.receptive_samples - stride:
             raise OptionError(
                 f"right_s is {options.right_s:g}, less than what a frame of this model sees; give at least "
@@ -145,7 +150,7 @@ class WindowPlan:
             index=index,
             samples=self._at_level(samples[begin:]),
             first_frame=begin // self._grid.stride_samples,
-            keep=index * self.chunk_frames,
+            keep=max(0, index - self._revised) * self.chunk_frames,
             keep_end=None,
             end_sample=len(samples),
         )
@@ -157,7 +162,7 @@ class WindowPlan:
             index=index,
             samples=self._at_level(samples[begin:end]),
             first_frame=begin // self._grid.stride_samples,
-            keep=index * self.chunk_frames,
+            keep=max(0, index - self._revised) * self.chunk_frames,
             keep_end=(index + 1) * self.chunk_frames,
             end_sample=end,
         )
@@ -169,41 +174,43 @@ class WindowPlan:
 class Emissions:
     """The emissions of one utterance, stitched as its windows come back from the model.
 
-    Frames once settled stay what they are, but for those of windows that reach beyond where the utterance then ends.
+    A frame is what the newest window that keeps it gave; what is kept depends on the audio of the utterance alone.
     """
 
     def __init__(self, vocab_size: int, chunk_frames: int) -> None:
         self._chunk_frames = chunk_frames
-        self._pieces: list[LogProbs] = []
+        self._pieces: list[LogProbs] = []  # one for each chunk, and what the last window has more
         self._empty: LogProbs = np.empty((0, vocab_size), np.float32)
         self._tail = self._empty
         self._whole: LogProbs | None = None
         self.num_windows = 0
 
     @property
-    def num_settled(self) -> int:
-        """Frames that are settled."""
+    def num_frames(self) -> int:
+        """Frames that have their right context."""
         return sum(map(len, self._pieces[-1:])) + self._chunk_frames * max(0, len(self._pieces) - 1)
 
     @property
     def log_probs(self) -> LogProbs:
-        """The settled frames (E, V); of an utterance that fitted one window, the offline pass."""
+        """The frames that have their right context, (E, V); of an utterance that fitted one window, the offline pass."""
         return self._whole if self._whole is not None else self._joined(self._pieces)
 
     def add(self, window: CtcWindow, log_probs: LogProbs) -> None:
         """Take what the model gave for a window; the next one of the grid, or the last."""
         assert window.is_last or window.index == self.num_windows, (window.index, self.num_windows)
         assert window.index <= self.num_windows, "windows are due before the last one"
-        first = window.first_frame
-        del self._pieces[window.index :]  # they heard audio that is not of the utterance, as it turned out
+        first, kept = window.first_frame, window.keep // self._chunk_frames
         end = window.keep_end if window.keep_end is not None else first + len(log_probs)
-        self._pieces.append(log_probs[window.keep - first : max(window.keep, end) - first])
+        del self._pieces[kept:]  # also what was heard beyond the utterance, as it turned out
+        for chunk in range(kept, window.index + 1):
+            piece_end = end if chunk == window.index else (chunk + 1) * self._chunk_frames
+            self._pieces.append(log_probs[chunk * self._chunk_frames - first : max(0, piece_end - first)])
         self._tail = log_probs[end - first :]
         self._whole = log_probs if window.is_whole else None
-        self.num_windows = len(self._pieces)
+        self.num_windows = window.index + 1
 
     def open_from(self, frame: int) -> LogProbs:
-        """Frames (E, V) from ``frame`` on: the settled, then those of the right context, which may change."""
+        """Frames (E, V) from ``frame`` on, those that still lack right context included."""
         skipped = max(0, min(frame // self._chunk_frames, len(self._pieces) - 1))
         joined = self._joined([*self._pieces[skipped:], self._tail])
         return joined[frame - skipped * self._chunk_frames :]

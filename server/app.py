@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from asr.errors import UnavailableError
 from asr.registry import Registry
 from asr.v1 import models_pb2_grpc, speech_pb2_grpc
-from server.batching import DecodeQueue
+from server.batching import MAX_BATCH, MAX_GPU_BATCH, DecodeQueue
 from server.catalog import Catalog
 from server.config import ServerConfig
 from server.health import SERVICE_NAMES, Health
@@ -50,7 +50,8 @@ class Application:
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
-        num_workers = config.decode_workers or usable_cores()
+        on_gpu = config.device != "cpu"
+        num_workers = config.decode_workers or (1 if on_gpu else usable_cores())
         self._workers = WorkerGroup(num_workers, engine=config.engine, device=config.device)
         self._admission = Admission(config.limits)
         self._catalog = Catalog(config.models, Registry.open)
@@ -61,7 +62,11 @@ class Application:
             max_models=config.max_models,
             max_bytes=config.max_model_memory_mb << 20,
         )
-        self._decodes = DecodeQueue(self._workers.workers, max_waiting=config.max_waiting_decodes)
+        self._decodes = DecodeQueue(
+            self._workers.workers,
+            max_waiting=config.max_waiting_decodes,
+            max_batch=MAX_GPU_BATCH if on_gpu else MAX_BATCH,
+        )
         self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
         self._speech = SpeechServicer(
             admission=self._admission,

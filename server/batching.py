@@ -22,6 +22,7 @@ from asr.models.base import DecodingOptions, Samples
 from asr.results import Hypothesis
 
 MAX_BATCH = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
+MAX_GPU_BATCH = 32
 MAX_ATTEMPTS = 2
 _MAX_RESTART_DELAY_S = 10.0
 

@@ -28,7 +28,7 @@ class ServerConfig:
         address: HOST:PORT to listen on; port 0 lets the system choose.
         engine: "ctranslate2" or "torch".
         device: "cpu" or "cuda".
-        decode_workers: processes that decode; 0 is one for each usable core.
+        decode_workers: processes that decode; 0 is one for each usable core, or one on a GPU.
         beam_size: of final results; interim ones are greedy.
         max_models: model versions in memory at once; at least as many as ``models``.
         max_model_memory_mb: memory of all model versions in all workers, MiB; idle ones are let go of beyond it. 0 sets

@@ -123,3 +123,15 @@ def test_what_the_guards_did_is_told(
     monkeypatch.setattr("asr.models.whisper_ct2.MAX_COMPRESSION_RATIO", 0.1)
     [[again]] = served.decode([samples], options)
     assert (again.text, again.guard) == (usual.text, LOOP)  # nothing was repeated, so nothing changed
+
+
+def test_encoding_in_a_batch_says_what_encoding_one_by_one_says(
+    served: CTranslate2Whisper, spoken: Any
+) -> None:
+    folder = unpack_bundled("tiny.en").ctranslate2_dir
+    batched = CTranslate2Whisper(folder, num_threads=2, batch_encoding=True, own_length=True)
+    alone = CTranslate2Whisper(folder, num_threads=2, own_length=True)
+    segments = [*spoken.values(), next(iter(spoken.values()))[:20_000], np.zeros(0, np.float32)]
+    for one, other in zip(batched.decode(segments, OPTIONS), alone.decode(segments, OPTIONS), strict=True):
+        assert [hypothesis.text for hypothesis in one] == [hypothesis.text for hypothesis in other]
+        assert one[0].avg_log_prob == pytest.approx(other[0].avg_log_prob, abs=1e-3)

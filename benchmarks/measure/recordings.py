@@ -57,21 +57,26 @@ def drawn(manifest: Path, *, limit: int, seed: int, max_s: float = SHORT_S) -> l
     return [rows[index] for index in sorted(chosen)]
 
 
-def short_recordings(utterances: Sequence[Utterance], folder: Path) -> list[Recording]:
-    """A wav file for each utterance."""
-    return [
-        _written(folder / f"{index:05d}.wav", load_samples(row), row, ())
-        for index, row in enumerate(utterances)
-    ]
+def short_recordings(
+    utterances: Sequence[Utterance], folder: Path, *, tail_s: float | None = None
+) -> list[Recording]:
+    """A wav file for each utterance, all of it or ``without_tail``."""
+    recordings = []
+    for index, row in enumerate(utterances):
+        samples = load_samples(row)
+        kept = samples if tail_s is None else without_tail(samples, tail_s)
+        recordings.append(_written(folder / f"{index:05d}.wav", kept, row, ()))
+    return recordings
 
 
 def joined_recordings(
     utterances: Sequence[Utterance], folder: Path, *, length_s: float, seed: int, count: int,
-    pause_s: tuple[float, float] = LONG_PAUSE_S,
+    pause_s: tuple[float, float] = LONG_PAUSE_S, tail_s: float | None = None,
 ) -> list[Recording]:  # fmt: skip
     """``count`` recordings of about ``length_s``: utterances in a drawn order, pauses between them.
 
-    Every utterance is used at most once in each recording; where they do not suffice, the recording is shorter.
+    Every utterance is used at most once in each recording; where they do not suffice, the recording is shorter. With
+    ``tail_s`` it ends so long after its last speech.
     """
     recordings = []
     for number in range(count):
@@ -84,10 +89,22 @@ def joined_recordings(
             parts.append(utterances[index])
             total_s += utterances[index].duration_s + sum(pause_s) / 2
         samples, _ = concatenate([load_samples(part) for part in parts], seed=seed + number, pause_s=pause_s)
+        samples = samples if tail_s is None else without_tail(samples, tail_s)
         recordings.append(
             _written(folder / f"joined-{number:03d}.wav", samples, joined(parts, number), tuple(parts))
         )
     return recordings
+
+
+def without_tail(samples: Samples, tail_s: float) -> Samples:
+    """A recording cut ``tail_s`` after its last speech, as if the speaker then pressed a button; all of it if none."""
+    from asr.audio.vad import VoiceActivityDetector
+    from asr.streaming.session import Session, SessionOptions, SpeechEnded
+
+    session = Session(SessionOptions(), VoiceActivityDetector())
+    events = [*session.push(samples), *session.flush()]
+    ends_s = [event.time_s for event in events if isinstance(event, SpeechEnded)]
+    return samples[: int((ends_s[-1] + tail_s) * SAMPLE_RATE_HZ)] if ends_s else samples
 
 
 def joined(parts: Sequence[Utterance], number: int) -> Utterance:

@@ -12,6 +12,7 @@ SURFACE = {
     "adapt": "--alias --base --config --dev --general --json --language --method --name --seed --templates --terms "
     "--test --text --train --workers",
     "assess": "--budget-minutes --json --model --own-length --seed --terms --text --workers <manifest>",
+    "bench": "<name>",
     "data align": "--json --min-score --model --out <manifest>",
     "data split": "--by --dev --json --out --test <manifest>",
     "data synthesize": "--copies --language --out --per-term --seed --templates --terms --text",

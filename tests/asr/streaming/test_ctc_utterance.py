@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,8 +31,6 @@ def engine(small_ctc: Path) -> TorchCtc:
 
 @pytest.fixture(scope="module")
 def engine_with_lm(small_ctc: Path, tmp_path_factory: pytest.TempPathFactory) -> TorchCtc:
-    import shutil
-
     from training.ngram import write_ngram
 
     folder = Path(shutil.copytree(small_ctc, tmp_path_factory.mktemp("lm") / "small-ctc"))
@@ -297,6 +298,32 @@ def test_words_behind_the_limit_are_not_committed_and_can_be_cut_off(
     np.testing.assert_array_equal(utterance.log_probs, stream(engine, cut, BEAM, ())[0].log_probs)
     assert finals[0].words[: len(utterance.committed)] == utterance.committed
     assert all(word.end_s <= 8.0 for word in finals[0].words)
+
+
+def test_group_norm_sees_one_window_as_the_offline_pass_sees_it(
+    small_ctc: Path, tmp_path: Path, domain_speech: dict[str, Samples]
+) -> None:
+    changes = {"feat_extract_norm": "group", "do_stable_layer_norm": False, "num_hidden_layers": 1}
+    engine = untrained(small_ctc, tmp_path / "group", **changes)
+    samples = next(iter(domain_speech.values()))
+    np.testing.assert_array_equal(stream(engine, samples, GREEDY, ())[0].log_probs, engine.emissions(samples))
+
+
+def test_bfloat16_streams_what_float32_streams(
+    small_ctc: Path, engine: TorchCtc, long_speech: dict[str, Samples]
+) -> None:
+    half = TorchCtc(small_ctc, dtype="bfloat16")
+    texts = [
+        [stream(one, samples, GREEDY, ())[2][0].text for samples in long_speech.values()]
+        for one in (engine, half)
+    ]
+    wrong = sum(word_errors(text, other).errors for text, other in zip(*texts, strict=True))
+    assert wrong <= 0.1 * sum(len(text.split()) for text in texts[0])
+
+
+def test_planning_and_search_need_no_torch() -> None:
+    code = "import sys, asr.streaming.ctc_utterance; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_words_can_be_left_out_of_finals(engine: TorchCtc, long_speech: dict[str, Samples]) -> None:

@@ -152,8 +152,9 @@ def lines_of(document: dict[str, Any]) -> list[str]:
             f"{one['streams']} streams, {one['audio_s']:.0f} s: {one['completed']} completed, {one['refused']} refused",
             *(f"  {failure}" for failure in one["failures"]),
             *table(rows),
-            f"churn {shown(one['churn'], percent=True)}, interims {shown(one['interims_per_speech_s'])} a second of "
-            f"speech, WER {shown(one['wer'], percent=True)}, term recall {shown(one['term_recall'], 3)}, server "
+            f"churn {shown(one['churn'], percent=True)}, {one['promises_broken']} of {one['promised_early']} words "
+            f"promised early changed, interims {shown(one['interims_per_speech_s'])} a second of speech",
+            f"WER {shown(one['wer'], percent=True)}, term recall {shown(one['term_recall'], 3)}, server "
             f"{shown(cost, 3)} CPU s an audio s",
             "",
         ]

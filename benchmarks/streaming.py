@@ -229,6 +229,12 @@ def lines_of(document: dict[str, Any]) -> list[str]:
             )
         rows.append([label, *cells])
     rows.append(["churn", *(shown(one["churn"], percent=True) for one in document["systems"])])
+    rows.append(
+        [
+            "promised words changed",
+            *(f"{one['promises_broken']} of {one['promised_early']}" for one in document["systems"]),
+        ]
+    )
     rows.append(["WER", *(shown(one["wer"], percent=True) for one in document["systems"])])
     rows.append(["term recall", *(shown(one["term_recall"], 3) for one in document["systems"])])
     rows.append(["words not timed", *(str(one["words_untimed"]) for one in document["systems"])])

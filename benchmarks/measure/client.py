@@ -84,7 +84,7 @@ def shown_of(result: RecognitionResult, at_s: float) -> Shown:
         at_s=at_s,
         utterance=result.utterance_id,
         words=words,
-        num_promised=len(words) if result.is_final else 0,
+        num_promised=len(words) if result.is_final else round(result.stability * len(words)),
         is_final=result.is_final,
         timed=timed if len(timed) == len(words) else (),
     )

@@ -109,6 +109,8 @@ class Figures:
         ended_s: from the half-close to the end of the answer.
         num_showings: words newly displayed in some place by interims.
         num_changed: of them, those that were changed or taken away again.
+        num_promised: words promised before their utterance's last display.
+        num_broken: of them, those that it did not keep.
         num_words: of the transcripts.
         num_untimed: of them, those whose place in the audio is not known; not in the latencies.
         num_displays: interims.
@@ -125,6 +127,8 @@ class Figures:
     ended_s: list[float] = field(default_factory=list)
     num_showings: int = 0
     num_changed: int = 0
+    num_promised: int = 0
+    num_broken: int = 0
     num_words: int = 0
     num_untimed: int = 0
     num_displays: int = 0
@@ -154,7 +158,7 @@ def settled_words(displays: Sequence[Shown]) -> list[SettledWord]:
                 break
             committed_s = shown.at_s
         for shown in reversed(displays):
-            if place >= shown.num_promised:
+            if place >= shown.num_promised or plain(shown.words[place]) != plain(text):
                 break
             promised_s = shown.at_s
         timed = last.timed[place] if len(last.timed) == len(last.words) else None
@@ -168,6 +172,18 @@ def settled_words(displays: Sequence[Shown]) -> list[SettledWord]:
             )
         )
     return words
+
+
+def count_promises(displays: Sequence[Shown]) -> tuple[int, int]:
+    """Places whose word was promised before the last display, and how many of them then held another word."""
+    last = [plain(word) for word in displays[-1].words]
+    promised = {
+        place: plain(word)
+        for shown in displays[:-1]
+        for place, word in enumerate(shown.words[: shown.num_promised])
+    }
+    broken = sum(place >= len(last) or last[place] != word for place, word in promised.items())
+    return len(promised), broken
 
 
 def with_reference_times(words: Sequence[SettledWord], reference: Sequence[TimedWord]) -> list[SettledWord]:
@@ -230,6 +246,9 @@ def _add_utterance(
     showings, changed = count_churn(displays)
     figures.num_showings += showings
     figures.num_changed += changed
+    promised, broken = count_promises(displays)
+    figures.num_promised += promised
+    figures.num_broken += broken
     figures.num_displays += sum(not shown.is_final for shown in displays)
     figures.num_words += len(words)
     timed = [
@@ -286,6 +305,8 @@ def as_document(figures: Figures) -> dict[str, Any]:
     return {
         **{name: percentiles(values) for name, values in latencies.items()},
         "churn": figures.churn,
+        "promised_early": figures.num_promised,
+        "promises_broken": figures.num_broken,
         "words": figures.num_words,
         "words_untimed": figures.num_untimed,
         "interims_per_speech_s": figures.num_displays / figures.speech_s if figures.speech_s else None,

@@ -11,6 +11,7 @@ from benchmarks.measure.latency import (
     add_up,
     as_document,
     count_churn,
+    count_promises,
     measure,
     percentiles,
     settled_words,
@@ -72,6 +73,16 @@ def test_a_word_is_promised_when_the_system_says_so() -> None:
         Shown(at_s=3, utterance=1, words=("go", "home", "now"), num_promised=3, is_final=True),
     ]
     assert [word.promised_s for word in settled_words(ended)] == [1, 2, 3]
+
+
+def test_a_promise_is_broken_when_the_last_display_says_otherwise() -> None:
+    displays = [interim(1, "go home", num_promised=2), interim(2, "go home now", num_promised=3)]
+    kept = [*displays, final(3, timed(("Go", 0.0, 0.1), ("home", 0.2, 0.5), ("now", 0.6, 0.9)))]
+    broken = [*displays, final(3, timed(("Go", 0.0, 0.1), ("Rome", 0.2, 0.5)))]
+    assert count_promises(kept) == (3, 0)
+    assert count_promises(broken) == (3, 2)
+    assert [word.promised_s for word in settled_words(broken)] == [1, 3]
+    assert count_promises(kept[-1:]) == (0, 0)
 
 
 def test_churn_counts_words_that_interims_showed_and_took_back() -> None:

@@ -138,16 +138,24 @@ class TorchCtc:
 
     def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
         """See :class:`asr.models.base.SpeechModel`."""
-        if options.language is not None and options.language not in self.languages:
-            raise OptionError(
-                f"language {options.language!r} is not known to this model; it knows {', '.join(self.languages)}",
-                field="language",
-            )
+        self.check_options(options)
         emissions = self.batch_emissions(segments)
         return [
             self.decode_emissions(log_probs, to_seconds(len(samples)), options)
             for log_probs, samples in zip(emissions, segments, strict=True)
         ]
+
+    def check_options(self, options: DecodingOptions) -> None:
+        """Refuse what this model cannot do, before an utterance is opened with ``options``.
+
+        Raises:
+            OptionError: the language is not known.
+        """
+        if options.language is not None and options.language not in self.languages:
+            raise OptionError(
+                f"language {options.language!r} is not known to this model; it knows {', '.join(self.languages)}",
+                field="language",
+            )
 
     def decode_emissions(
         self, log_probs: LogProbs, duration_s: float, options: DecodingOptions

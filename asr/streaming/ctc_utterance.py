@@ -68,7 +68,8 @@ class CtcUtterance:
 
         Args:
             decoder: of the model.
-            options: of partials and finals alike, else a final could not keep what was committed.
+            options: of partials and finals alike, else a final could not keep what was committed; checked by
+                ``TorchCtc.check_options``.
             windows: how the utterance is heard.
             commit_limit_s: no word that ends later is committed; where an utterance may still be cut in front of audio
                 already heard (the last quarter of ``max_utterance_s``), words there may become the next one's.
@@ -91,7 +92,7 @@ class CtcUtterance:
 
     @property
     def log_probs(self) -> LogProbs:
-        """The settled emissions (E, V) of the utterance."""
+        """The stitched emissions (E, V): every frame that has its right context, or after the end all."""
         return self._emissions.log_probs
 
     def due(self, samples: Samples) -> list[CtcWindow]:

@@ -156,6 +156,8 @@ def test_a_segment_too_long_and_an_unknown_language_are_refused(engine: TorchCtc
     with pytest.raises(OptionError, match=r"lasts 30\.1 s; at most 30 s"):
         engine.emissions(np.zeros(481_000, np.float32))
     with pytest.raises(OptionError, match="'de' is not known"):
+        engine.check_options(DecodingOptions(language="de"))
+    with pytest.raises(OptionError, match="'de' is not known"):
         engine.decode([np.zeros(16_000, np.float32)], DecodingOptions(language="de"))
 
 

@@ -33,11 +33,20 @@ def bench(
 ) -> None:
     """Run a benchmark against its peers in one run; arguments behind NAME are its own (try NAME --help)."""
     script = script_of(name, CHECKOUT)
-    finished = subprocess.run(
-        [sys.executable, str(script), *context.args], env=environment(CHECKOUT), check=False
-    )
-    if finished.returncode:
-        raise typer.Exit(finished.returncode)
+    returncode = _run([sys.executable, str(script), *context.args], environment(CHECKOUT))
+    if returncode:
+        raise typer.Exit(returncode)
+
+
+def _run(command: list[str], variables: dict[str, str]) -> int:
+    """The exit code as a shell gives it; an interrupt reaches the benchmark, too, and is waited out: it has servers."""
+    with subprocess.Popen(command, env=variables) as process:
+        while True:
+            try:
+                returncode = process.wait()
+            except KeyboardInterrupt:
+                continue
+            return returncode if returncode >= 0 else 128 - returncode
 
 
 def script_of(name: str, checkout: Path) -> Path:

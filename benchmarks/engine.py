@@ -227,4 +227,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks.measure.entry import run
+
+    run(main)

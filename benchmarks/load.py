@@ -64,16 +64,20 @@ def find_capacity(probe: Probe, *, start: int, most: int) -> tuple[int, list[dic
 class Load:
     """Streams of one manifest against one server."""
 
-    def __init__(self, arguments: argparse.Namespace, server: ServerProcess, folder: Path) -> None:
-        from benchmarks.measure.recordings import drawn, glossary_of
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        utterances: Sequence[Utterance],
+        server: ServerProcess,
+        folder: Path,
+    ) -> None:
+        from benchmarks.measure.recordings import glossary_of
 
         self._arguments = arguments
         self._server = server
         self._folder = folder
-        self._utterances: list[Utterance] = drawn(
-            arguments.manifest, limit=arguments.limit, seed=arguments.seed
-        )
-        self._terms = glossary_of(self._utterances, arguments.terms)
+        self._utterances = utterances
+        self._terms = glossary_of(utterances, arguments.terms)
 
     def probe(self, streams: int) -> dict[str, Any]:
         """The figures of so many streams."""
@@ -200,14 +204,16 @@ def main() -> None:
     """Run the loads and print them."""
     arguments = parser_of().parse_args()
     from benchmarks.measure.facts import emit, facts
+    from benchmarks.measure.recordings import drawn
     from benchmarks.measure.server_process import ServerProcess, serving
 
+    utterances = drawn(arguments.manifest, limit=arguments.limit, seed=arguments.seed)
     named = ServerProcess(address=arguments.server) if arguments.server else None
     with (
         tempfile.TemporaryDirectory() as temporary,
         nullcontext(named) if named else serving([arguments.model], arguments.config) as server,
     ):
-        load = Load(arguments, server, Path(temporary))
+        load = Load(arguments, utterances, server, Path(temporary))
         load.probe(1)  # warm; not counted
         document: dict[str, Any] = {
             "benchmark": "load",
@@ -229,4 +235,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from benchmarks.measure.entry import run
+
+    run(main)

@@ -46,3 +46,14 @@ def test_the_exit_code_is_the_benchmarks() -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "--no-such-option" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["engine", "load", "streaming"])
+def test_an_error_of_the_input_is_one_line(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "server.cli", "bench", name, "--manifest", str(tmp_path / "none.jsonl")],
+        capture_output=True, text=True, env=environment(CHECKOUT), check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "none.jsonl: the manifest cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -17,6 +17,7 @@ from asr.results import Guarded, Hypothesis, Segment, Transcript, shift_words
 from asr.units import to_seconds
 
 if TYPE_CHECKING:
+    from asr.streaming.ctc_partials import CtcPartials
     from asr.streaming.session import DecodeRequest, SessionOptions
 
 ENGINES = ("ctranslate2", "torch")
@@ -109,6 +110,14 @@ class Recognizer:
     def languages(self) -> tuple[str, ...]:
         """Language codes that a request may name."""
         return self._model.languages
+
+    @property
+    def partials(self) -> CtcPartials | None:
+        """Open utterances of a model that hears only what is new of them, made anew; None for any other."""
+        from asr.models.ctc_torch import TorchCtc
+        from asr.streaming.ctc_partials import CtcPartials
+
+        return CtcPartials(self._model) if isinstance(self._model, TorchCtc) else None
 
     def close(self) -> None:
         """Free the model's memory."""

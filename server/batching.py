@@ -48,17 +48,19 @@ class DecodeWork:
         samples: (T,) float32 at 16 kHz, at most 30 s.
         options: how to search.
         context: feature frames in which the model hears it; segments of one context are decoded together.
+        utterance: set for an open utterance of a model that hears only what is new of it: the stream and the number.
     """
 
     model: str
     samples: Samples
     options: DecodingOptions
     context: int = 0
+    utterance: tuple[str, int] | None = None
 
     @property
     def group(self) -> Hashable:
         """Equal for work that one batch may hold."""
-        return self.model, self.options, self.context
+        return self.model, self.options, self.context, self.utterance is None
 
 
 class Worker(Protocol):

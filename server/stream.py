@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -48,8 +49,10 @@ Decoded = list[Hypothesis]
 class Model(Protocol):
     """What a stream needs of a served model."""
 
-    def work(self, samples: Samples, options: DecodingOptions) -> DecodeWork:
-        """A segment as work for the queue."""
+    def work(
+        self, samples: Samples, options: DecodingOptions, utterance: tuple[str, int] | None = None
+    ) -> DecodeWork:
+        """A segment, or an open utterance so far, as work for the queue."""
         ...
 
 
@@ -94,6 +97,7 @@ class RecognitionStream:
         send: Callable[[StreamUpdate], Awaitable[None]],
     ) -> None:
         self._config = config
+        self._name = uuid.uuid4().hex
         self._model = model
         self._services = services
         self._send = send
@@ -284,7 +288,10 @@ class RecognitionStream:
 
     def _submit(self, request: DecodeRequest, options: DecodingOptions, urgency: Urgency) -> Future[Decoded]:
         within_s = FINAL_WITHIN_S if urgency is Urgency.FINAL else INTERIM_WITHIN_S
-        work = self._model.work(request.samples, options)
+        is_open = urgency is Urgency.INTERIM
+        work = self._model.work(
+            request.samples, options, (self._name, request.utterance_id) if is_open else None
+        )
         return self._services.decodes.submit(work, urgency, within_s=within_s)
 
     async def _write(self) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asr.recognizer import Recognizer
+    from asr.streaming.ctc_partials import CtcPartials
     from server.batching import DecodeWork
 
 
@@ -24,6 +25,7 @@ class _Worker:
         self._pipe, self._engine, self._device = pipe, engine, device
         self._sending = threading.Lock()
         self._models: dict[str, Recognizer] = {}
+        self._partials: dict[str, CtcPartials] = {}
         self._memory_bytes: dict[str, int] = {}
 
     def run(self) -> None:
@@ -60,6 +62,8 @@ class _Worker:
             recognizer = Recognizer.load(reference, engine=self._engine, device=self._device)
             recognizer.decode([np.zeros(SAMPLE_RATE_HZ, np.float32)], DecodingOptions(word_times=False))
             self._models[reference] = recognizer
+            if (partials := recognizer.partials) is not None:
+                self._partials[reference] = partials
             self._memory_bytes[reference] = max(0, _resident_bytes() - before)
         recognizer = self._models[reference]
         return {
@@ -69,17 +73,22 @@ class _Worker:
             "sha256": recognizer.sha256,
             "languages": recognizer.languages,
             "own_length": recognizer.resolved.own_length,
+            "is_incremental": reference in self._partials,
             "memory_bytes": self._memory_bytes[reference],
         }
 
     def _unload(self, reference: str) -> None:
+        self._partials.pop(reference, None)
         recognizer = self._models.pop(reference, None)
         if recognizer is not None:
             recognizer.close()
 
     def _decode(self, batch: list[DecodeWork]) -> Any:
-        recognizer = self._models[batch[0].model]
-        return recognizer.decode([work.samples for work in batch], batch[0].options)
+        first, segments = batch[0], [work.samples for work in batch]
+        if first.utterance is None:
+            return self._models[first.model].decode(segments, first.options)
+        keys = [work.utterance for work in batch if work.utterance is not None]
+        return self._partials[first.model].decode(keys, segments, first.options)
 
 
 def _plain(error: Exception) -> Exception:

@@ -41,6 +41,7 @@ class ServedModel:
         sha256: of its content.
         languages: that a request may name.
         own_length: whether segments are heard at their own length.
+        is_incremental: whether of an open utterance only what is new is heard.
         memory_bytes: that it takes in each worker, as measured while it was loaded.
     """
 
@@ -50,13 +51,27 @@ class ServedModel:
     sha256: str
     languages: tuple[str, ...]
     own_length: bool = False
+    is_incremental: bool = False
     memory_bytes: int = 0
 
-    def work(self, samples: Samples, options: DecodingOptions) -> DecodeWork:
-        """A segment for this model, with the context that it is to be decoded in."""
+    def work(
+        self, samples: Samples, options: DecodingOptions, utterance: tuple[str, int] | None = None
+    ) -> DecodeWork:
+        """A segment for this model, with the context that it is to be decoded in.
+
+        Args:
+            samples: (T,), of a whole utterance or of an open one so far.
+            options: how to search.
+            utterance: the stream's name and the number of an open utterance; None for a whole one.
+        """
         own = self.own_length and is_taught(options.language)
-        context = own_frames(len(samples)) if own else WHISPER_WINDOW_FRAMES
-        return DecodeWork(model=self.reference, samples=samples, options=options, context=context)
+        return DecodeWork(
+            model=self.reference,
+            samples=samples,
+            options=options,
+            context=own_frames(len(samples)) if own else WHISPER_WINDOW_FRAMES,
+            utterance=utterance if self.is_incremental else None,
+        )
 
 
 class WorkerProcess:

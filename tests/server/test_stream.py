@@ -34,7 +34,10 @@ class LengthDecoder:
         self.num_running = 0
         self.options: list[DecodingOptions] = []
 
-    def work(self, samples: NDArray[np.float32], options: DecodingOptions) -> DecodeWork:
+    def work(
+        self, samples: NDArray[np.float32], options: DecodingOptions, utterance: tuple[str, int] | None = None
+    ) -> DecodeWork:
+        del utterance
         return DecodeWork(model="length", samples=samples, options=options, context=samples.size)
 
     def restart(self) -> None:

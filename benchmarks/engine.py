@@ -141,9 +141,18 @@ def lines_of(document: dict[str, Any]) -> list[str]:
     """The table for people."""
     from benchmarks.measure.facts import shown, table
 
-    rows = [
-        ["", "model", "RTFx", "ours is", "WER", "term recall", "WER ours - peer", "missed terms ours - peer"]
+    head = [
+        "",
+        "model",
+        "RTFx",
+        "ours is",
+        "audio s/CPU s",
+        "ours is",
+        "WER",
+        "term recall",
+        "WER, ours - peer",
     ]
+    rows = [[*head, "missed terms, ours - peer"]]
     for one in document["systems"]:
         ratio, cheaper = one.get("ours_is_faster_by"), one.get("ours_is_cheaper_by")
         difference = one.get("difference", {})

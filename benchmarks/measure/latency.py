@@ -309,5 +309,6 @@ def as_document(figures: Figures) -> dict[str, Any]:
         "promises_broken": figures.num_broken,
         "words": figures.num_words,
         "words_untimed": figures.num_untimed,
+        "speech_s": figures.speech_s,
         "interims_per_speech_s": figures.num_displays / figures.speech_s if figures.speech_s else None,
     }

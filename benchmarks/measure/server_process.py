@@ -41,6 +41,14 @@ class ServerProcess:
             pages += int(fields[1]) if fields else 0
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def num_descriptors(self) -> int | None:
+        """Open descriptors of the process and its children."""
+        if not self.pid or not Path("/proc/self/fd").exists():
+            return None
+        return sum(
+            len(list(Path(f"/proc/{pid}/fd").glob("*"))) for pid in (self.pid, *_descendants(self.pid))
+        )
+
 
 @contextmanager
 def serving(models: Sequence[str], config: Path | None) -> Iterator[ServerProcess]:

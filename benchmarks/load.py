@@ -153,7 +153,8 @@ def lines_of(document: dict[str, Any]) -> list[str]:
             )
         cost = one.get("server_processor_s_per_audio_s")
         lines += [
-            f"{one['streams']} streams, {one['audio_s']:.0f} s of which {one['speech_s']:.0f} s speech: {one['completed']} completed, {one['refused']} refused",
+            f"{one['streams']} streams, {one['audio_s']:.0f} s of which {one['speech_s']:.0f} s speech: "
+            f"{one['completed']} completed, {one['refused']} refused",
             *(f"  {failure}" for failure in one["failures"]),
             *table(rows),
             f"churn {shown(one['churn'], percent=True)}, {one['promises_broken']} of {one['promised_early']} words "

@@ -87,13 +87,13 @@ class StreamLog:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettledWord:
-    """A word of the transcript: its end in the audio if known, when it was committed and when promised, s."""
+    """A word of the transcript: its place in the audio if known, when it was committed and, if ever, promised, s."""
 
     text: str
     start_s: float | None
     end_s: float | None
     committed_s: float
-    promised_s: float
+    promised_s: float | None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -152,7 +152,8 @@ def settled_words(displays: Sequence[Shown]) -> list[SettledWord]:
     last = displays[-1]
     words = []
     for place, text in enumerate(last.words):
-        committed_s = promised_s = last.at_s
+        committed_s = last.at_s
+        promised_s: float | None = None
         for shown in reversed(displays):
             if place >= len(shown.words) or plain(shown.words[place]) != plain(text):
                 break
@@ -258,7 +259,7 @@ def _add_utterance(
     ]
     figures.num_untimed += len(words) - len(timed)
     figures.commit_s += [word.committed_s - end_s for word, _, end_s in timed]
-    figures.promise_s += [word.promised_s - end_s for word, _, end_s in timed]
+    figures.promise_s += [word.promised_s - end_s for word, _, end_s in timed if word.promised_s is not None]
     if not timed:
         return
     first_s, last_s = min(start for _, start, _ in timed), max(end for _, _, end in timed)

@@ -12,6 +12,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -151,6 +152,7 @@ def main() -> None:
     options = parser.parse_args()
     if importlib.util.find_spec("whisper_live") is None:
         raise SystemExit("whisper-live is not installed; docs/benchmarks.md says how")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server is stopped on the way out
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"

@@ -75,6 +75,13 @@ def test_a_word_is_promised_when_the_system_says_so() -> None:
     assert [word.promised_s for word in settled_words(ended)] == [1, 2, 3]
 
 
+def test_a_system_that_promises_nothing_has_no_promises() -> None:
+    log = StreamLog(shown=[interim(1.0, "go home")], half_close_s=2.0, ended_s=2.0)
+    figures = measure(log, timed(("go", 0.0, 0.2), ("home", 0.3, 0.6)))
+    assert figures.commit_s == [pytest.approx(0.8), pytest.approx(0.4)]
+    assert figures.promise_s == []
+
+
 def test_a_promise_is_broken_when_the_last_display_says_otherwise() -> None:
     displays = [interim(1, "go home", num_promised=2), interim(2, "go home now", num_promised=3)]
     kept = [*displays, final(3, timed(("Go", 0.0, 0.1), ("home", 0.2, 0.5), ("now", 0.6, 0.9)))]

@@ -63,6 +63,25 @@ class Recognizer:
                 f"engine {engine!r} is not known; there are {', '.join(ENGINES)}", field="engine"
             )
         resolved = resolve_model(reference)
+        return cls.open(
+            resolved, engine=engine, device=device, num_threads=num_threads, num_workers=num_workers
+        )
+
+    @classmethod
+    def open(
+        cls,
+        resolved: ResolvedModel,
+        *,
+        engine: str = "ctranslate2",
+        device: str = "cpu",
+        num_threads: int = 1,
+        num_workers: int = 1,
+    ) -> Recognizer:
+        """As :meth:`load`, of a model that was resolved before, perhaps in another process.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
         if check_folder(resolved.transformers_dir) == WAV2VEC2:
             from asr.models.ctc_torch import TorchCtc
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asr.models.resolve import ResolvedModel
     from asr.recognizer import Recognizer
     from asr.streaming.ctc_partials import CtcPartials
     from server.batching import DecodeWork
@@ -50,16 +51,17 @@ class _Worker:
         with self._sending:
             self._pipe.send(answer)
 
-    def _load(self, reference: str) -> dict[str, Any]:
+    def _load(self, resolved: ResolvedModel) -> dict[str, Any]:
         import numpy as np
 
         from asr.models.base import DecodingOptions
         from asr.recognizer import Recognizer
         from asr.units import SAMPLE_RATE_HZ
 
+        reference = resolved.reference
         if reference not in self._models:
             before = _resident_bytes()
-            recognizer = Recognizer.load(reference, engine=self._engine, device=self._device)
+            recognizer = Recognizer.open(resolved, engine=self._engine, device=self._device)
             recognizer.decode([np.zeros(SAMPLE_RATE_HZ, np.float32)], DecodingOptions(word_times=False))
             self._models[reference] = recognizer
             if (partials := recognizer.partials) is not None:

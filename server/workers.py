@@ -20,6 +20,7 @@ from typing import Any
 from asr.errors import UnavailableError
 from asr.models.base import DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
+from asr.models.resolve import ResolvedModel, resolve_model
 from asr.results import Hypothesis
 from asr.units import WHISPER_WINDOW_FRAMES
 from server.batching import DecodeWork, WorkerDiedError
@@ -86,7 +87,7 @@ class WorkerProcess:
         self._engine, self._device = engine, device
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        self._models: set[str] = set()
+        self._models: dict[str, ResolvedModel] = {}
         self._start()
 
     @property
@@ -94,7 +95,7 @@ class WorkerProcess:
         """Of the process that there is now."""
         return self._process.pid
 
-    def load(self, reference: str) -> ServedModel:
+    def load(self, resolved: ResolvedModel) -> ServedModel:
         """Load and warm up a model; it is loaded again whenever the process is replaced.
 
         Raises:
@@ -102,13 +103,13 @@ class WorkerProcess:
             WorkerDiedError: the process ended.
         """
         with self._lock:
-            self._models.add(reference)
-        return ServedModel(**self._ask("load", reference).result())
+            self._models[resolved.reference] = resolved
+        return ServedModel(**self._ask("load", resolved).result())
 
     def unload(self, reference: str) -> None:
         """Let go of a model, at once if nothing waits for the process."""
         with self._lock:
-            self._models.discard(reference)
+            self._models.pop(reference, None)
         self._ask("unload", reference)
 
     def decode(self, batch: Sequence[DecodeWork]) -> list[list[Hypothesis]]:
@@ -125,9 +126,9 @@ class WorkerProcess:
         self._end()
         self._start()
         with self._lock:
-            models = sorted(self._models)
-        for reference in models:
-            self._ask("load", reference).result()
+            models = list(self._models.values())
+        for resolved in models:
+            self._ask("load", resolved).result()
 
     def close(self) -> None:
         """End the process; what it works on is lost."""
@@ -197,25 +198,28 @@ class WorkerGroup:
         self.workers = [WorkerProcess(engine=engine, device=device) for _ in range(count)]
 
     def load(self, reference: str) -> ServedModel:
-        """Load a model everywhere, in one process first: the others find what it made in the cache.
+        """Resolve a model, its bytes verified, and load it everywhere.
+
+        In one process first: the others find what it made in the cache.
 
         Raises:
             LexituneError: it cannot be loaded.
             UnavailableError: a process ended meanwhile.
         """
         first, *others = self.workers
+        resolved = resolve_model(reference)
         try:
-            model = first.load(reference)
+            model = first.load(resolved)
             if others:
                 with ThreadPoolExecutor(len(others)) as threads:
-                    list(threads.map(lambda worker: worker.load(reference), others))
+                    list(threads.map(lambda worker: worker.load(resolved), others))
         except WorkerDiedError as death:
             raise UnavailableError(
                 f"the engine's process ended while it loaded {reference} ({death}); try again",
                 reason="ENGINE_CRASH",
             ) from death
         except BaseException:
-            self.unload(reference)
+            self.unload(resolved.reference)
             raise
         return model
 

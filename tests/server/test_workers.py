@@ -13,6 +13,7 @@ import pytest
 
 from asr.errors import ModelError, ModelNotFoundError, OptionError
 from asr.models.base import DecodingOptions
+from asr.models.resolve import resolve_model
 from asr.recognizer import Recognizer
 from server.batching import DecodeQueue, Urgency, WorkerDiedError
 from server.workers import ServedModel, WorkerGroup, WorkerProcess
@@ -87,7 +88,7 @@ def test_a_killed_process_costs_no_answer_and_holds_its_models_again(
 
 def test_a_dead_process_says_so_and_a_new_one_takes_its_place() -> None:
     worker = WorkerProcess(engine="ctranslate2", device="cpu")
-    model = worker.load("bundled:tiny.en")
+    model = worker.load(resolve_model("bundled:tiny.en"))
     os.kill(worker.pid, signal.SIGINT)  # Ctrl-C is not for it
     work = model.work(np.zeros(16_000, np.float32), OPTIONS)
     assert len(worker.decode([work])) == 1

@@ -24,7 +24,7 @@ from asr.atomic import write_bytes_atomically
 from asr.data.manifest import manifest_sha256, read_manifest
 from asr.errors import InputError
 from asr.evaluation.evaluate import Evaluation
-from asr.models.contexts import WHOLE
+from asr.models.contexts import TAUGHT_LANGUAGE, WHOLE
 from asr.models.export import PARITY_RATIO, check_parity, latency_ratio
 from asr.models.resolve import ResolvedModel, resolve_model
 from asr.recognizer import Recognizer
@@ -100,8 +100,9 @@ class _Job:
                 self._base, self._spec, data, self.folder, self._reporter, num_workers=self._num_workers
             )
             self._family.move(self._processes.device)
-            if not self._spec.has_domain:
-                return self._teach_only(data) if self._processes.is_main else None
+        if not self._spec.has_domain:
+            return self._teach_only(data) if self._processes.is_main else None
+        with self._processes.main_first():
             rows = self._rows(data)
             plan = self._plan(data)
             method = self._family.method(plan, rows.examples, self._num_steps(rows.examples))
@@ -132,6 +133,7 @@ class _Job:
             "lora_part": plan.part,
             "reason": plan.reason,
             "contexts": contexts,
+            "heard": measurer.heard,
             "mixes": compared,
             "best_step": trained.best_step,
             "curve": trained.curve,
@@ -143,8 +145,14 @@ class _Job:
     def _teach_only(self, data: AdaptationData) -> AdaptationReport:
         """A version that hears own lengths and is otherwise the base."""
         family = self._family
-        if family.context == WHOLE:
+        if family.context == WHOLE or self._base.own_length:
             raise InputError(f"{self._spec.base} hears own lengths as it is; give --text, --terms or --train")
+        others = sorted({row.language for row in data.general if row.language} - {TAUGHT_LANGUAGE})
+        if others:
+            raise InputError(
+                f"--general {self._spec.general} is in {', '.join(others)}; own lengths are taught and proved in "
+                f"{TAUGHT_LANGUAGE} alone: give speech in it"
+            )
         scorer = self._scorer(data)
         measurer = Measurer(family, scorer, self._spec, data, self._reporter)
         base = measurer.measure_base()
@@ -163,6 +171,7 @@ class _Job:
             "method": "own-length",
             "lora_part": "",
             "reason": "no domain was given",
+            "heard": {},
             "contexts": [*([family.context] if verdict.passed else []), *([WHOLE] if is_whole else [])],
             "mixes": [base.score, own.score],
             "best_step": 0,
@@ -260,7 +269,8 @@ class _Job:
 
     def _probe(self, folder: Path, context: str, scorer: VariantScorer, data: AdaptationData) -> Probed:
         """The exported version against the reference engine, and its speed against the base's."""
-        probes = scorer.segments((*data.dev, *data.general))[:PARITY_PROBES]
+        rows = (*data.dev, *data.general) if len(data.dev) < PARITY_PROBES else data.dev
+        probes = scorer.segments(rows[:: max(1, len(rows) // PARITY_PROBES)])[:PARITY_PROBES]
         reference, exported = self._family.engines(folder, context)
         language = self._spec.code  # of dev, whose segments come first
         greedy = replace(GREEDY, language=language)

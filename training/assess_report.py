@@ -198,8 +198,8 @@ def _verdict(
         return TOO_FEW, f"{measured}; {curve.num_sizes} amounts of audio are too few for a forecast"
     if fitted.prob_better < MIN_PROB_BETTER:
         return NO_HELP, (
-            f"adapting does not help here: {measured} (better in {fitted.prob_better:.0%} of the resamples, "
-            f"{MIN_PROB_BETTER:.0%} are asked for)"
+            f"a short run on what there is does not help here: {measured} (better in {fitted.prob_better:.0%} of the "
+            f"resamples, {MIN_PROB_BETTER:.0%} are asked for)"
         )
     now, twice = forecasts
     expected = (

@@ -1,7 +1,7 @@
 """Recordings as they sound in the field: level, room, noise and telephone, drawn per utterance from a seed.
 
-Every stage keeps the length of the samples and the time of each word, so a reference stays right. Speed and
-voice are the synthesiser's; masking features is the training method's.
+Every stage keeps the length of the samples and the time of each word, so a reference stays right. Voices are the
+synthesiser's, speed is its and ``training.copies``'s, masking features ``training.spec_augment``'s.
 """
 
 from __future__ import annotations

@@ -104,7 +104,11 @@ class CtcJob:
         said = get_normalizer(normalizer_for(self._spec.code))
         held_out = {said(row.text or "") for row in (*self._data.dev, *self._data.test)}
         spoken = [row for row in self._data.train if row.text and SEGMENTS not in row.extra]
-        texts = [row.text or "" for row in spoken if said(row.text or "") not in held_out]
+        domain = [row for row in spoken if not row.id.startswith(("replay-", "everyday-"))]
+        once = {
+            said(row.text or ""): row.text or "" for row in domain
+        }  # copies would make unknown words impossible
+        texts = [text for key, text in once.items() if key not in held_out]
         if len(texts) < MIN_TEXTS or not dev:
             self._reporter.note(
                 f"no language model: {len(texts)} texts that dev does not say, and {len(dev)} transcribed dev rows of at "

@@ -60,6 +60,7 @@ class CtcMethod:
         # group norm averages over time: padding would change every frame, so such models run one by one
         self._pads = model.config.feat_extract_norm == "layer"
         self._mask_frames = model.config.mask_time_length
+        self._masks = model.config.apply_spec_augment
 
     def trainable(self) -> dict[str, Tensor]:
         """The weights that learn, by their name in the checkpoint."""
@@ -112,12 +113,12 @@ class CtcMethod:
     def _fit_masks(self, num_frames: int) -> None:
         """transformers refuses masks longer than the batch: shorten them for very short ones, or leave them out."""
         self.model.config.mask_time_length = max(1, min(self._mask_frames, num_frames - 1))
-        self.model.config.apply_spec_augment = num_frames > MIN_MASKED_FRAMES
+        self.model.config.apply_spec_augment = self._masks and num_frames > MIN_MASKED_FRAMES
 
     def finish(self) -> None:
         """Put back the configuration that :meth:`loss` changes, before saving."""
         self.model.config.mask_time_length = self._mask_frames
-        self.model.config.apply_spec_augment = True
+        self.model.config.apply_spec_augment = self._masks
 
 
 @contextmanager

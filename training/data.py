@@ -57,7 +57,7 @@ class AdaptationData:
         dev: to select and gate on.
         test: to gate on alone; empty where none was given and there was too little to hold one out.
         general: to measure forgetting on.
-        terms: the glossary, plus the terms that rows name.
+        terms: the glossary; without one, the terms that rows name.
         critical: those of the glossary that are marked so.
         sounds: recordings in which nobody speaks.
         hashes: content hashes of the three sets.
@@ -187,6 +187,7 @@ def _dev_set(
     else:
         refuse_leakage(train, sources.dev, "the dev part of --train")
         dev = [*sources.dev, *audio.speak("dev", sources.dev_sentences)]
+        sources.notes.extend(near_duplicate_notes(train, sources.dev, "dev"))
         sources.notes.append(_origin("dev", len(sources.dev), len(sources.dev_sentences)))
     sources.notes.append(
         "dev chooses the checkpoint and the mix, and judges them: its figures are a little too good"
@@ -200,6 +201,7 @@ def _test_set(
     if not spec.test:
         refuse_leakage(seen, sources.test, "the test part of --train")
         test = [*sources.test, *audio.speak("test", sources.test_sentences)]
+        sources.notes.extend(near_duplicate_notes(seen, sources.test, "the locked test"))
         if test:
             origin = _origin("test", len(sources.test), len(sources.test_sentences))
             sources.notes.append(f"{origin}; nothing is chosen by it")
@@ -234,6 +236,11 @@ def _general_sets(
             f"--general {spec.general}: rows are in {', '.join(languages)}; give general speech in one language"
         )
     if not spec.training.replay_share or len(rows) < MIN_GENERAL_TO_SHARE:
+        if not spec.has_domain:
+            sources.notes.append(
+                f"general: {len(rows)} rows, all measured on; of {MIN_GENERAL_TO_SHARE} and more, a quarter teaches own "
+                "lengths"
+            )
         return _general_limited(rows, sources), []
     sizes = Counter(row.speaker or row.id for row in rows)
     room = GENERAL_REPLAY_SHARE * len(rows)
@@ -242,7 +249,9 @@ def _general_sets(
         if sizes[name] <= room:
             chosen.add(name)
             room -= sizes[name]
-    replayed = [row for row in rows if (row.speaker or row.id) in chosen and row.text]
+    replayed = [row for row in rows if (row.speaker or row.id) in chosen]
+    if spec.has_domain:  # to teach own lengths, no transcript is needed
+        replayed = [row for row in replayed if row.text]
     leaked = set(shared_audio([*replayed, *sources.train], rows))
     measured = [row for row in rows if (row.speaker or row.id) not in chosen and row not in leaked]
     in_measured = set(shared_audio([*sources.dev, *sources.test], replayed))

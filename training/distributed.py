@@ -1,8 +1,8 @@
 """One job on several processes: each computes its share of every batch, together they take the step that one would.
 
 Data parallel, started by ``torchrun`` or ``accelerate launch``: every process holds the whole model and its optimizer.
-Sharding them over the processes (FSDP) is not here: the largest model of both families has 1.55 billion weights, 25 GB with
-gradients and AdamW's moments in float32, which one card holds. Who does what else of a job is ``training.adapt``'s to say.
+Sharding them over the processes (FSDP) is not here, and asking for it is refused. Who does what else of a job is
+``training.adapt``'s to say.
 """
 
 from __future__ import annotations

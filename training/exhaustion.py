@@ -40,7 +40,8 @@ def explained(folder: Path, *, batch_size: int) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _DISK:
             raise
-        raise ResourceError(_disk_message(folder, str(error.strerror))) from error
+        failed = Path(str(error.filename)) if error.filename else folder
+        raise ResourceError(_disk_message(failed, str(error.strerror))) from error
     except (MemoryError, RuntimeError) as error:
         # torch raises RuntimeError on a CPU, and a subclass of it on a GPU
         if isinstance(error, RuntimeError) and not _MEMORY.search(str(error)):
@@ -52,8 +53,9 @@ def _disk_message(folder: Path, reason: str) -> str:
     place = next(path for path in (folder, *folder.parents) if path.exists())
     free_mib = shutil.disk_usage(place).free // 2**20
     return (
-        f"{reason}: {folder} cannot grow, {free_mib} MiB are free there; free some space or set LEXITUNE_HOME "
-        "to a folder on a larger disk and move the work folder there, then run the same command again: it goes on"
+        f"{reason}: {folder} cannot grow, {free_mib} MiB are free there; free some space, or set LEXITUNE_HOME "
+        "to a folder on a larger disk and move the work folder there (LEXITUNE_CACHE for models, TMPDIR for what is "
+        "temporary), then run the same command again: it goes on"
     )
 
 

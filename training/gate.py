@@ -38,9 +38,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """All checks; passed if all of them did."""
+    """All checks; passed if all of them did.
+
+    Attributes:
+        checks: in the order in which they are told.
+        cause: why the base was kept, where no mix could be chosen; it explains the checks that failed.
+    """
 
     checks: tuple[Check, ...]
+    cause: str = ""
 
     @property
     def passed(self) -> bool:
@@ -51,7 +57,13 @@ class GateVerdict:
     def reason(self) -> str:
         """Why not, or that all is well."""
         failed = [check.detail for check in self.checks if not check.passed]
-        return "; ".join(failed) or "better on the domain, general speech within its budget"
+        if failed:
+            return "; ".join([*([self.cause] if self.cause else []), *failed])
+        names = {check.name for check in self.checks}
+        if "domain" not in names:
+            return "own lengths cost nothing, general speech is within its budget; no domain was given"
+        untested = "" if "locked test" in names else "; judged by dev alone, which also chose the mix"
+        return f"better on the domain, general speech within its budget{untested}"
 
 
 def general_budget(base_wer: float, options: GateOptions) -> float:
@@ -78,6 +90,7 @@ class GateFigures:
         base_term_f1: of the base on dev, or None where there are no terms.
         term_f1: of the adapted model.
         critical: critical terms, with the base's and the adapted model's counts on dev and the locked test.
+        terms_said: how often terms of the glossary are said in dev; with none there is nothing to check.
         base_sound_words: words that the base writes where nobody speaks.
         sound_words: likewise, the adapted model.
         latency_ratio: time to decode the probes, as a multiple of the base's.
@@ -95,6 +108,7 @@ class GateFigures:
     test_resampled: str = ""
     base_term_f1: float | None = None
     term_f1: float | None = None
+    terms_said: int = 0
     critical: Mapping[str, tuple[TermCounts, TermCounts]] = field(default_factory=dict)
     base_sound_words: int = 0
     sound_words: int = 0
@@ -173,7 +187,7 @@ def _better(name: str, metric: str, prob_better: float, resampled: str, options:
 
 
 def _term_checks(figures: GateFigures) -> Iterator[Check]:
-    if figures.base_term_f1 is not None and figures.term_f1 is not None:
+    if figures.base_term_f1 is not None and figures.term_f1 is not None and figures.terms_said:
         yield Check(
             name="terms",
             value=figures.term_f1,

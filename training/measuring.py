@@ -65,6 +65,8 @@ class Measurer:
     ) -> None:  # fmt: skip
         self._family, self._scorer, self._spec, self._data = family, scorer, spec, data
         self._reporter = reporter
+        self._cause = ""
+        self.heard: dict[str, dict[str, float]] = {}
 
     def _evaluated(self, texts: Sequence[str], utterances: Sequence[Utterance]) -> Evaluation:
         language = next((row.language for row in utterances if row.language), self._spec.code)
@@ -140,8 +142,9 @@ class Measurer:
     def settle_contexts(self, chosen: Variant, final: Mapping[str, Tensor]) -> tuple[Variant, list[str]]:
         """In which contexts the chosen weights may be heard, and the chosen one as it is heard first.
 
-        What was measured at own lengths is also heard in whole windows, on some of dev and of general speech. A context
-        is proved unless it is surely worse than the other one, by more than ``OWN_LENGTH_POINTS``.
+        What was measured at own lengths is also heard in whole windows, on some of dev and of general speech; ``heard``
+        then holds the figures. A context is taken unless it is surely worse than the other one, by more than
+        ``OWN_LENGTH_POINTS``.
         """
         if chosen.context == WHOLE:
             return chosen, [WHOLE]
@@ -153,6 +156,7 @@ class Measurer:
             own = replace(chosen.evaluations[name], rows=chosen.evaluations[name].rows[::step])
             proved[WHOLE] &= not self._surely_worse(whole, own)
             proved[chosen.context] &= not self._surely_worse(own, whole)
+            self.heard[name] = {"rows": len(some), "own": own.error, "30s": whole.error}
             self._reporter.note(
                 f"{len(some)} rows of {name}: {own.error_name} {own.error:.2%} at own lengths, {whole.error:.2%} in "
                 "whole windows"
@@ -184,6 +188,8 @@ class Measurer:
     def choose(self, mixes: Sequence[Variant]) -> Variant:
         """The best mix within the budgets; every one is told to the person who waits."""
         best = self._best(mixes)
+        if best is mixes[0] and len(mixes) > 1:
+            self._cause = self._why_none(mixes)
         for mix in mixes:
             self._reporter.note(
                 f"mix {mix.score.mix:g} in {mix.context}: dev error {mix.score.domain_error:.2%}, general WER "
@@ -191,6 +197,17 @@ class Measurer:
                 f"{' <- chosen' if mix is best else ''}"
             )
         return best
+
+    def _why_none(self, mixes: Sequence[Variant]) -> str:
+        """Why the base is kept: the best of the others, and what it broke."""
+        base, *others = [mix.score for mix in mixes]
+        best = min(others, key=lambda score: score.domain_error)
+        budget = general_budget(base.general_wer, self._spec.gate)
+        return (
+            f"no mix is better on dev and within the budgets, so the base is kept: the best on dev, {best.mix:g}, has "
+            f"dev error {best.domain_error:.2%} after {base.domain_error:.2%}, general {best.general_wer:.2%} of at most "
+            f"{budget:.2%} and {best.sound_words} words on sounds of at most {base.sound_words}"
+        )
 
     def _compare(self, base: Variant, other: Variant, part: str = "dev") -> PairedComparison:
         """Whether ``other`` is better than ``base`` on a part of the data."""
@@ -232,9 +249,10 @@ class Measurer:
             test_resampled=f"{test.num_units} {test.unit}s" if test else "",
             base_term_f1=base.evaluations["dev"].term_f1,
             term_f1=chosen.evaluations["dev"].term_f1,
+            terms_said=_num_said(base.evaluations["dev"]),
             critical=_critical_counts(base, chosen, data),
         )
-        return judge(figures, self._spec.gate)
+        return replace(judge(figures, self._spec.gate), cause=self._cause)
 
 
 def _critical_counts(
@@ -251,6 +269,10 @@ def _critical_counts(
         counts.append(summed)
     none = TermCounts()
     return {term: (counts[0].get(term, none), counts[1].get(term, none)) for term in data.critical}
+
+
+def _num_said(evaluation: Evaluation) -> int:
+    return evaluation.terms.said if evaluation.terms is not None else 0
 
 
 def _num_words(sounds: Evaluation) -> int:

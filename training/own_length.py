@@ -207,7 +207,7 @@ class Teacher:
         greedy = DecodingOptions(beam_size=1, word_times=False, language=LANGUAGE)
 
         def answer(utterance: Utterance) -> Example:
-            path = self._folder / f"{utterance.id}.npz"
+            path = self._folder / f"{_file_name(utterance)}.npz"
             if not path.is_file():
                 outputs = engine.encode(load_samples(utterance), WHISPER_WINDOW_FRAMES)
                 [[hypothesis]] = engine.decode_encoded([outputs], [utterance.duration_s], greedy)
@@ -239,6 +239,18 @@ class Teacher:
         with torch.inference_mode():
             states = decoded(model, torch.from_numpy(np.asarray(outputs, dtype=np.float32)), batch)
         return states[torch.from_numpy(batch.labels) != IGNORED].numpy().astype(np.float16)
+
+
+def _file_name(utterance: Utterance) -> str:
+    """Not the id, which is the user's: it may be a path, or too long, or that of another recording."""
+    heard = [
+        utterance.id,
+        str(utterance.audio_path),
+        utterance.offset_s,
+        utterance.duration_s,
+        utterance.channel,
+    ]
+    return hashlib.sha256(json.dumps(heard).encode()).hexdigest()[:32]
 
 
 def _save(path: Path, tokens: Any, hidden: Any) -> None:

@@ -34,7 +34,8 @@ from training.synth.text import (
 MIN_DEV = 4
 MIN_LINES_TO_LOCK = 200  # of --text from which on some are locked away
 MIN_ROWS_TO_LOCK = 200  # likewise recordings, of
-MIN_SPEAKERS_TO_LOCK = 10  # or more speakers or sessions
+MIN_SPEAKERS_TO_LOCK = 10  # or more speakers or sessions,
+MIN_SPEAKERS_LOCKED = 3  # of which so many are locked away at least: fewer are no sample of speakers
 
 _T = TypeVar("_T")
 
@@ -202,6 +203,8 @@ def locked_rows(rows: Sequence[Utterance], share: float) -> list[Utterance]:
         if sizes[name] <= room:
             chosen.add(name)
             room -= sizes[name]
+    if len(chosen) < MIN_SPEAKERS_LOCKED:
+        return []
     return [row for row, group in zip(rows, groups, strict=True) if group in chosen]
 
 

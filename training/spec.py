@@ -20,7 +20,7 @@ from asr.text.languages import AUTO, ENGLISH
 from asr.text.normalize import get_normalizer
 
 METHODS = ("auto", "decoder", "lora", "full", "ctc")
-MAX_SANE_LEARNING_RATE = 2e-4  # five times the highest rate that is known to help (docs/experiments.md)
+MAX_SANE_LEARNING_RATE = 2e-4  # five times the table of training.methods
 MAX_SANE_LORA_RATE = 2e-3  # low-rank changes start at nothing and want about ten times the rate
 LORA_PARTS = ("auto", "decoder", "both")
 _LANGUAGE = re.compile("auto|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")

@@ -46,9 +46,9 @@ from training.sounds import quiet_rows
 from training.spec import AdaptationSpec, TrainingOptions
 from training.spec_augment import SpecAugment
 
-DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate; docs/experiments.md
+DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate
 LORA_RATE = 3e-4  # within 2e-4 to 5e-4, what adapters of rank 16 to 32 want
-MIN_QUIET = 39  # three of every kind: with fewer, a small job learns to speak up
+MIN_QUIET = 39  # three of every kind: with fewer, a small job learns to speak up (docs/experiments.md)
 QUIET_SEED = 1000  # beyond the seeds of the sounds that are measured on
 FULL_HOURS = 3.0  # recordings from which on a full fine-tune is worth it
 LORA_ENCODER_HOURS = 0.4  # recordings from which on LoRA changes the encoder, too

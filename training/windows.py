@@ -29,7 +29,7 @@ def joined_windows(
     Args:
         rows: with text; drawn from at random.
         folder: of this job; windows on disk are kept.
-        count: windows wanted; fewer where the utterances are too long to share one.
+        count: windows wanted; none where fewer than two utterances are short enough to share one.
         seed: of everything drawn.
         on_done: called once a window.
     """

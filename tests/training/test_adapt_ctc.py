@@ -33,7 +33,8 @@ def report(small_ctc: Path, tmp_path_factory: pytest.TempPathFactory) -> Adaptat
 def test_the_method_follows_from_the_base(report: AdaptationReport) -> None:
     training = report.card["training"]
     assert (training["method"], training["reason"]) == ("ctc", "the base is a Wav2Vec2 with CTC")
-    assert training["best_step"] == 0 or training["curve"][-1]["loss"] > 0
+    assert len(training["curve"]) == 2
+    assert 0 < training["curve"][-1]["loss"] < 5
     assert report.card["contexts"] == ["30s"]
 
 

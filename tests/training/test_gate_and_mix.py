@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ def _judge(**changes: Any) -> Any:
         "base_general_wer": 0.2,
         "general_wer": 0.2,
         "parity": 1.0,
+        "terms_said": 10,
     }
     return judge(GateFigures(**(figures | changes)), GateOptions())
 
@@ -46,6 +48,7 @@ def test_the_budget_is_the_larger_of_points_and_share() -> None:
         ({"test_prob_better": 0.94, "test_resampled": "9 speakers"}, ["locked test"]),
         ({"base_term_f1": 0.9, "term_f1": 0.9}, []),
         ({"base_term_f1": 0.9, "term_f1": 0.89}, ["terms"]),
+        ({"base_term_f1": 0.9, "term_f1": 0.89, "terms_said": 0}, []),  # nothing said proves nothing
         ({"base_sound_words": 2, "sound_words": 2}, []),
         ({"base_sound_words": 2, "sound_words": 3}, ["sounds"]),
         ({"critical": {"apixaban": (FOUND_ONE, FOUND_ALL)}}, []),
@@ -145,3 +148,11 @@ def test_audio_that_is_trained_and_measured_on_fails() -> None:
 def test_an_export_that_is_as_true_as_the_bases_passes() -> None:
     assert not _judge(parity=0.85).passed
     assert _judge(parity=0.85, parity_limit=0.84).passed
+
+
+def test_the_reason_says_what_judged_and_why_the_base_was_kept() -> None:
+    assert "dev alone" in _judge().reason
+    assert "dev alone" not in _judge(test_prob_better=0.99, test_resampled="9 speakers").reason
+    assert "no domain was given" in _judge(prob_better=None).reason
+    kept = replace(_judge(prob_better=0.0), cause="every mix breaks the general budget")
+    assert kept.reason.startswith("every mix breaks the general budget; P(WER better) on dev = 0.000")

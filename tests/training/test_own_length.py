@@ -118,6 +118,15 @@ def test_a_base_is_taught_once_and_differs_in_its_encoder_alone(
     assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
 
 
+def test_a_row_id_that_looks_like_a_path_leads_nowhere(
+    base: ResolvedModel, frame: Frame, rows: list[Utterance], tmp_path: Path
+) -> None:
+    odd = [replace(row, id=f"../../{'x' * 300}/{index}") for index, row in enumerate(rows)]
+    _asked(base, frame, tmp_path / "teacher", odd)
+    assert [path.name for path in tmp_path.iterdir()] == ["teacher"]
+    assert len(list((tmp_path / "teacher").iterdir())) == len(rows)
+
+
 def test_the_users_speech_is_taught_on_too_without_a_transcript(
     base: ResolvedModel, rows: list[Utterance], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ Recordings go through the same streaming session as a live call, so that offline
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -166,10 +167,8 @@ class Recognizer:
         Recordings are read ahead only as far as the workers need, so an iterator over many is fine.
         """
         options = options or DecodingOptions()
-        cut = (
-            (segment_recording(samples, session_options), to_seconds(len(samples))) for samples in recordings
-        )
         with ThreadPoolExecutor(self._num_workers) as workers:
+            cut = _cut_ahead(workers, recordings, session_options, 2 * self._num_workers)
             for group in _in_groups(cut, self._num_workers):
                 requests = [request for segments, _ in group for request in segments]
                 hypotheses = iter(self._decode_all(workers, requests, options))
@@ -199,6 +198,20 @@ def segment_recording(samples: Samples, options: SessionOptions | None = None) -
     session = Session(options or SessionOptions(interim_results=False), VoiceActivityDetector())
     events = [*session.push(samples), *session.flush()]
     return [event for event in events if isinstance(event, DecodeRequest) and event.is_final]
+
+
+def _cut_ahead(
+    workers: ThreadPoolExecutor, recordings: Iterable[Samples], options: SessionOptions | None, ahead: int
+) -> Iterator[tuple[list[DecodeRequest], float]]:
+    """Segments and duration (s) of each recording, in order; the next ``ahead`` are cut while one is worked on."""
+    cutting: deque[tuple[Future[list[DecodeRequest]], float]] = deque()
+    for samples in recordings:
+        cutting.append((workers.submit(segment_recording, samples, options), to_seconds(len(samples))))
+        if len(cutting) > ahead:
+            future, duration_s = cutting.popleft()
+            yield future.result(), duration_s
+    for future, duration_s in cutting:
+        yield future.result(), duration_s
 
 
 def _as_transcript(

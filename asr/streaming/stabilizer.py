@@ -42,12 +42,12 @@ class Stabilizer:
     def update(self, hypothesis: Hypothesis) -> StableText:
         """The words committed so far, and behind them what the hypothesis says there.
 
-        Words agree whatever their case and the punctuation at their edges. A hypothesis that contradicts a committed word
-        commits nothing new, nor does one that is shorter.
+        Words agree whatever their case and the punctuation at their edges. The last word waits: the audio may end inside
+        it. A hypothesis that contradicts a committed word commits nothing new, nor does one that is shorter.
         """
         words = hypothesis.text.split()
         keys = [_key(word) for word in words]
-        num_agreed = _num_equal(keys, self._previous)
+        num_agreed = min(_num_equal(keys, self._previous), len(keys) - 1)
         held = [_key(word) for word in self._committed]
         if num_agreed > len(held) and keys[: len(held)] == held:
             self._committed = self._committed + words[len(held) : num_agreed]

@@ -20,9 +20,24 @@ LexituneError
 └── UnavailableError           loading, draining, a port in use, a server that cannot be reached; UNAVAILABLE
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class LexituneError(Exception):
     """Base class of all errors that Lexitune raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that an error crosses a process boundary with its attributes, whatever its constructor asks for."""
+        return _restored, (type(self), self.args, dict(self.__dict__))
+
+
+def _restored(kind: type[LexituneError], args: tuple[Any, ...], attributes: dict[str, Any]) -> LexituneError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class InputError(LexituneError):

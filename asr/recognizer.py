@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asr.streaming.session import DecodeRequest, SessionOptions
 
 ENGINES = ("ctranslate2", "torch")
-GROUP_S = 600.0  # of audio held in memory at once, beside the recording that passes it
+GROUP_S = 600.0  # of audio in a group that is decoded, and as much that is cut ahead, beside the recording that passes it
 BATCH_SEGMENTS = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
 
 __all__ = ["DecodingOptions", "Recognizer"]
@@ -203,11 +203,14 @@ def segment_recording(samples: Samples, options: SessionOptions | None = None) -
 def _cut_ahead(
     workers: ThreadPoolExecutor, recordings: Iterable[Samples], options: SessionOptions | None, ahead: int
 ) -> Iterator[tuple[list[DecodeRequest], float]]:
-    """Segments and duration (s) of each recording, in order; the next ``ahead`` are cut while one is worked on."""
+    """Segments and duration (s) of each recording, in order.
+
+    At most ``ahead`` more are cut while one is worked on, and no more audio than ``GROUP_S``.
+    """
     cutting: deque[tuple[Future[list[DecodeRequest]], float]] = deque()
     for samples in recordings:
         cutting.append((workers.submit(segment_recording, samples, options), to_seconds(len(samples))))
-        if len(cutting) > ahead:
+        while len(cutting) > ahead or sum(duration_s for _, duration_s in cutting) >= GROUP_S:
             future, duration_s = cutting.popleft()
             yield future.result(), duration_s
     for future, duration_s in cutting:

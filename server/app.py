@@ -139,6 +139,7 @@ class Application:
         """Stop now: open calls are cancelled after a moment, threads end, models go."""
         await self._server.stop(STOP_GRACE_S)
         await asyncio.to_thread(self._decodes.close)
+        await asyncio.to_thread(self._workers.close)
         self._front.shutdown(cancel_futures=True)
         await self._pool.close()
 

@@ -24,7 +24,6 @@ from asr.results import Hypothesis
 MAX_BATCH = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
 MAX_GPU_BATCH = 32
 MAX_ATTEMPTS = 2
-_MAX_RESTART_DELAY_S = 10.0
 
 
 class WorkerDiedError(Exception):
@@ -75,12 +74,8 @@ class Worker(Protocol):
         """
         ...
 
-    def restart(self) -> None:
-        """Replace a dead process.
-
-        Raises:
-            WorkerDiedError: the new one ended, too.
-        """
+    def wait_alive(self) -> None:
+        """Return when a dead process has been replaced, or never will be."""
         ...
 
     def close(self) -> None:
@@ -146,9 +141,9 @@ class DecodeQueue:
         job = _Job(urgency, time.monotonic() + within_s, next(self._numbers), work, future)
         with self._changed:
             if self._closed.is_set():
-                raise UnavailableError("the server is shutting down; try again", reason="DRAINING")
+                raise _shutting_down()
             if len(self._jobs) >= self._max_waiting:
-                self._forget_cancelled()
+                self._make_room(urgency)
             heapq.heappush(self._jobs, job)
             self._changed.notify()
         return future
@@ -157,17 +152,23 @@ class DecodeQueue:
         """Cancel what waits, let what runs finish, end the threads and the workers."""
         with self._changed:
             self._closed.set()
-            for job in self._jobs:
-                job.future.cancel()
-            self._jobs.clear()
+            waiting, self._jobs = self._jobs, []
             self._changed.notify_all()
+        for job in waiting:
+            if job.attempts or job.future.set_running_or_notify_cancel():
+                job.future.set_exception(_shutting_down())
         for thread in self._threads:
             thread.join()
         for worker in self._workers:
             worker.close()
 
-    def _forget_cancelled(self) -> None:
+    def _make_room(self, urgency: Urgency) -> None:
+        """Forget what was cancelled; a final takes the place of the interim that would be decoded last."""
         self._jobs = [job for job in self._jobs if not job.future.cancelled()]
+        if len(self._jobs) >= self._max_waiting and urgency is Urgency.FINAL:
+            last = max(self._jobs)
+            if last.urgency is not Urgency.FINAL and last.future.cancel():
+                self._jobs.remove(last)
         heapq.heapify(self._jobs)
         if len(self._jobs) >= self._max_waiting:
             raise LimitError(
@@ -182,9 +183,10 @@ class DecodeQueue:
                 continue
             try:
                 results = worker.decode([job.work for job in running])
+                assert len(results) == len(running), (len(results), len(running))
             except WorkerDiedError as death:
                 self._retry(running, death)
-                self._replace(worker)
+                worker.wait_alive()
             except BaseException as error:  # the batch boundary: whoever waits must learn of it
                 for job in running:
                     job.future.set_exception(error)
@@ -197,7 +199,7 @@ class DecodeQueue:
         """The most urgent job and those that fit to it, a fair share of them for each idle worker; [] at the end."""
         with self._changed:
             self._num_idle += 1
-            self._changed.wait_for(lambda: self._jobs or self._closed.is_set())
+            self._changed.wait_for(self._is_due)
             num_idle, self._num_idle = self._num_idle, self._num_idle - 1
             if not self._jobs:
                 return []
@@ -207,7 +209,10 @@ class DecodeQueue:
             fitting = sorted(
                 job
                 for job in self._jobs
-                if job.urgency == first.urgency and not job.attempts and job.work.group == first.work.group
+                if job.urgency == first.urgency
+                and not job.attempts
+                and not job.future.cancelled()
+                and job.work.group == first.work.group
             )
             share = -(-(1 + len(fitting)) // num_idle)
             batch = [first, *fitting[: min(share, self._max_batch) - 1]]
@@ -234,11 +239,12 @@ class DecodeQueue:
                 heapq.heappush(self._jobs, job)
             self._changed.notify(len(again))
 
-    def _replace(self, worker: Worker) -> None:
-        delay_s = 0.1
-        while not self._closed.is_set():
-            try:
-                return worker.restart()
-            except WorkerDiedError:
-                self._closed.wait(delay_s)
-                delay_s = min(2 * delay_s, _MAX_RESTART_DELAY_S)
+    def _is_due(self) -> bool:
+        """Whether there is work that was not cancelled, or the end; forgets what was cancelled first."""
+        while self._jobs and self._jobs[0].future.cancelled():
+            heapq.heappop(self._jobs)
+        return bool(self._jobs) or self._closed.is_set()
+
+
+def _shutting_down() -> UnavailableError:
+    return UnavailableError("the server is shutting down; try again", reason="DRAINING")

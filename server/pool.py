@@ -79,7 +79,9 @@ class ModelPool(Generic[LoadedModel]):
         entry.num_leases += 1
         try:
             # A caller that gives up must not take the load from the others.
-            yield await asyncio.shield(entry.loading)
+            model = await asyncio.shield(entry.loading)
+            self._trim()
+            yield model
         finally:
             entry.num_leases -= 1
             entry.last_used = next(self._clock)

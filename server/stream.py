@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, Future
@@ -44,6 +45,7 @@ _MAX_UNSENT = 64
 INTERIM_WITHIN_S, FINAL_WITHIN_S = 0.5, 0.2  # what is late goes first among equals
 
 Decoded = list[Hypothesis]
+_LOG = logging.getLogger(__name__)
 
 
 class Model(Protocol):
@@ -280,7 +282,11 @@ class RecognitionStream:
             self._interim = None
 
     async def _deliver_interim(self, request: DecodeRequest, future: Future[Decoded]) -> None:
-        hypotheses = await asyncio.wrap_future(future)
+        try:
+            hypotheses = await asyncio.wrap_future(future)
+        except Exception as error:  # an interim is worth no stream
+            _LOG.warning("an interim result was skipped: %s", type(error).__name__)
+            return
         if request.utterance_id > self._last_final_id:
             stable = self._stabilizer.update(hypotheses[0])
             shown = [replace(hypotheses[0], text=stable.text), *hypotheses[1:]]

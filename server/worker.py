@@ -11,8 +11,9 @@ import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from asr.errors import ModelError
 
 if TYPE_CHECKING:
     from asr.models.resolve import ResolvedModel
@@ -60,13 +61,12 @@ class _Worker:
 
         reference = resolved.reference
         if reference not in self._models:
-            before = _resident_bytes()
             recognizer = Recognizer.open(resolved, engine=self._engine, device=self._device)
             recognizer.decode([np.zeros(SAMPLE_RATE_HZ, np.float32)], DecodingOptions(word_times=False))
             self._models[reference] = recognizer
             if (partials := recognizer.partials) is not None:
                 self._partials[reference] = partials
-            self._memory_bytes[reference] = max(0, _resident_bytes() - before)
+            self._memory_bytes[reference] = _file_bytes(resolved)
         recognizer = self._models[reference]
         return {
             "name": recognizer.name,
@@ -87,6 +87,8 @@ class _Worker:
 
     def _decode(self, batch: list[DecodeWork]) -> Any:
         first, segments = batch[0], [work.samples for work in batch]
+        if first.model not in self._models:
+            raise ModelError(f"{first.model} is not loaded any more; open the stream again")
         if first.utterance is None:
             return self._models[first.model].decode(segments, first.options)
         keys = [work.utterance for work in batch if work.utterance is not None]
@@ -100,12 +102,10 @@ def _plain(error: Exception) -> Exception:
     return error if isinstance(error, LexituneError) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def _resident_bytes() -> int:
-    """Memory of this process; 0 where the system does not say."""
-    import resource
-
-    statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[1]) * resource.getpagesize() if statm.is_file() else 0
+def _file_bytes(resolved: ResolvedModel) -> int:
+    """Size of the weights that are loaded; on a GPU, too, where the process's own memory says nothing of them."""
+    folder = resolved.ctranslate2_dir or resolved.transformers_dir
+    return sum(path.stat().st_size for pattern in ("*.bin", "*.safetensors") for path in folder.glob(pattern))
 
 
 def main() -> None:

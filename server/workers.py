@@ -6,15 +6,17 @@ A crash in native code then costs one batch, which is tried again, and no stream
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from asr.errors import UnavailableError
@@ -25,10 +27,18 @@ from asr.results import Hypothesis
 from asr.units import WHISPER_WINDOW_FRAMES
 from server.batching import DecodeWork, WorkerDiedError
 
-ANSWER_WITHIN_S = 120.0  # a decoding that takes longer hangs: its process is ended
+ANSWER_WITHIN_S = {
+    "decode": 120.0,
+    "load": 900.0,
+    "unload": 120.0,
+}  # what takes longer hangs: the process is ended
+MAX_RESTART_DELAY_S = 10.0
+_WATCH_EVERY_S = 1.0
+_ROOT = Path(__file__).resolve().parent.parent
 _THREADS = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +53,7 @@ class ServedModel:
         languages: that a request may name.
         own_length: whether segments are heard at their own length.
         is_incremental: whether of an open utterance only what is new is heard.
-        memory_bytes: that it takes in each worker, as measured while it was loaded.
+        memory_bytes: that its weights take in each worker, by the size of the files that are loaded.
     """
 
     name: str
@@ -75,8 +85,91 @@ class ServedModel:
         )
 
 
+class _Process:
+    """One life of a worker: a process, its pipe, and who waits for an answer. May be asked from several threads."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        ours, theirs = Pipe()
+        path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH", ""))))
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "server.worker", str(theirs.fileno()), *command],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                env={**os.environ, **_THREADS, "PYTHONPATH": path},
+            )  # fmt: skip
+        self._pipe = ours
+        self._numbers = itertools.count()
+        self._waiting: dict[int, tuple[Future[Any], float]] = {}  # until when an answer must come
+        self._lock, self._sending = threading.Lock(), threading.Lock()
+        self.ended = threading.Event()
+        for work in (self._read, self._watch):
+            threading.Thread(target=work, name=f"worker-{self.pid}-{work.__name__}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, kind: str, payload: Any) -> Future[Any]:
+        """Ask; the future fails with WorkerDiedError if the process ends before it answers."""
+        number, future = next(self._numbers), Future[Any]()
+        with self._lock:
+            if self.ended.is_set():
+                future.set_exception(WorkerDiedError("it has ended"))
+                return future
+            self._waiting[number] = future, time.monotonic() + ANSWER_WITHIN_S[kind]
+        try:
+            with self._sending:  # may block while the process reads nothing: the watch ends that
+                self._pipe.send((number, kind, payload))
+        except (OSError, ValueError):
+            self.kill()  # the reader resolves the future
+        return future
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> None:
+        """Until the process is gone and everybody who waited was told."""
+        self._process.wait()
+        self.ended.wait()
+
+    def _read(self) -> None:
+        """Hand answers to those who wait, until the process ends."""
+        try:
+            while True:
+                number, is_done, answer = self._pipe.recv()
+                with self._lock:
+                    future, _ = self._waiting.pop(number)
+                if is_done:
+                    future.set_result(answer)
+                else:
+                    future.set_exception(answer)
+        except (EOFError, OSError):
+            pass
+        except Exception:  # an answer that cannot be read: the process boundary
+            _LOG.exception("worker %d gave an answer that cannot be read", self.pid)
+        self.kill()
+        with self._lock:
+            self.ended.set()
+            lost = [future for future, _ in self._waiting.values()]
+            self._waiting.clear()
+        for future in lost:
+            future.set_exception(WorkerDiedError("its process ended"))
+        with self._sending:
+            self._pipe.close()
+
+    def _watch(self) -> None:
+        """End the process when it owes an answer for too long."""
+        while not self.ended.wait(_WATCH_EVERY_S):
+            with self._lock:
+                is_late = any(until < time.monotonic() for _, until in self._waiting.values())
+            if is_late:
+                _LOG.error("worker %d does not answer: it is ended", self.pid)
+                self.kill()
+                return
+
+
 class WorkerProcess:
-    """One process that decodes; may be asked from several threads.
+    """A process that decodes and is replaced when it ends; may be asked from several threads.
 
     Args:
         engine: as :meth:`asr.recognizer.Recognizer.load`.
@@ -84,11 +177,13 @@ class WorkerProcess:
     """
 
     def __init__(self, *, engine: str, device: str) -> None:
-        self._engine, self._device = engine, device
-        self._numbers = itertools.count()
-        self._lock = threading.Lock()
+        self._command = (engine, device)
         self._models: dict[str, ResolvedModel] = {}
-        self._start()
+        self._closed = threading.Event()
+        self._changed = threading.Condition()
+        self._process = _Process(self._command)
+        self._keeper = threading.Thread(target=self._keep, name="worker-keeper", daemon=True)
+        self._keeper.start()
 
     @property
     def pid(self) -> int:
@@ -96,93 +191,81 @@ class WorkerProcess:
         return self._process.pid
 
     def load(self, resolved: ResolvedModel) -> ServedModel:
-        """Load and warm up a model; it is loaded again whenever the process is replaced.
+        """Load and warm up a model; from then on it is loaded again whenever the process is replaced.
+
+        A process that ended before is waited for; one that ends over the load is replaced without the model.
 
         Raises:
             LexituneError: it cannot be loaded.
-            WorkerDiedError: the process ended.
+            WorkerDiedError: the process ended over it.
         """
-        with self._lock:
-            self._models[resolved.reference] = resolved
-        return ServedModel(**self._ask("load", resolved).result())
+        self.wait_alive()
+        model = ServedModel(**self._process.ask("load", resolved).result())
+        self._models[resolved.reference] = resolved
+        return model
 
     def unload(self, reference: str) -> None:
-        """Let go of a model, at once if nothing waits for the process."""
-        with self._lock:
-            self._models.pop(reference, None)
-        self._ask("unload", reference)
+        """Let go of a model, when what was asked before is done."""
+        self._models.pop(reference, None)
+        self._process.ask("unload", reference)
 
     def decode(self, batch: Sequence[DecodeWork]) -> list[list[Hypothesis]]:
         """See :class:`server.batching.Worker`."""
-        try:
-            answer: list[list[Hypothesis]] = self._ask("decode", list(batch)).result(ANSWER_WITHIN_S)
-        except TimeoutError:
-            self._process.kill()
-            raise WorkerDiedError(f"no answer within {ANSWER_WITHIN_S:g} s") from None
+        answer: list[list[Hypothesis]] = self._process.ask("decode", list(batch)).result()
         return answer
 
-    def restart(self) -> None:
+    def wait_alive(self) -> None:
         """See :class:`server.batching.Worker`."""
-        self._end()
-        self._start()
-        with self._lock:
-            models = list(self._models.values())
-        for resolved in models:
-            self._ask("load", resolved).result()
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed.is_set() or not self._process.ended.is_set())
 
     def close(self) -> None:
         """End the process; what it works on is lost."""
-        self._end()
-
-    def _start(self) -> None:
-        ours, theirs = Pipe()
-        command = [sys.executable, "-m", "server.worker", str(theirs.fileno()), self._engine, self._device]
-        with theirs:
-            self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], env={**os.environ, **_THREADS}, stdin=subprocess.DEVNULL
-            )
-        self._pipe = ours
-        self._waiting: dict[int, Future[Any]] = {}
-        self._reader = threading.Thread(
-            target=self._read, args=(ours, self._waiting), name=f"worker-{self._process.pid}", daemon=True
-        )
-        self._reader.start()
-
-    def _ask(self, kind: str, payload: Any) -> Future[Any]:
-        number, future = next(self._numbers), Future[Any]()
-        with self._lock:
-            self._waiting[number] = future
-            try:
-                self._pipe.send((number, kind, payload))
-            except (OSError, ValueError) as error:
-                del self._waiting[number]
-                future.set_exception(WorkerDiedError(str(error)))
-        return future
-
-    def _read(self, pipe: Connection, waiting: dict[int, Future[Any]]) -> None:
-        """Hand answers to those who wait, until the process ends."""
-        while True:
-            try:
-                number, is_done, answer = pipe.recv()
-            except (EOFError, OSError):
-                break
-            with self._lock:
-                future = waiting.pop(number)
-            if is_done:
-                future.set_result(answer)
-            else:
-                future.set_exception(answer)
-        with self._lock:
-            pipe.close()
-            lost = list(waiting.values())
-            waiting.clear()
-        for future in lost:
-            future.set_exception(WorkerDiedError("its pipe was closed"))
-
-    def _end(self) -> None:
+        self._closed.set()
         self._process.kill()
+        self._keeper.join()
         self._process.wait()
-        self._reader.join()
+
+    def _keep(self) -> None:
+        """Replace the process whenever it ends, until the worker is closed."""
+        while True:
+            self._process.ended.wait()
+            delay_s = 0.1
+            while not self._closed.is_set():
+                try:
+                    self._replace()
+                    break
+                except (WorkerDiedError, OSError) as error:
+                    _LOG.error("a worker could not be replaced: %s; once more in %.1f s", error, delay_s)
+                    self._closed.wait(delay_s)
+                    delay_s = min(2 * delay_s, MAX_RESTART_DELAY_S)
+            with self._changed:
+                self._changed.notify_all()
+            if self._closed.is_set():
+                return
+
+    def _replace(self) -> None:
+        """A new process with the models of the old one; a model that cannot be loaded again is left out.
+
+        Raises:
+            WorkerDiedError: the new process ended over a model, which is left out the next time.
+            OSError: there is no room for a process.
+        """
+        _LOG.error("worker %d ended: it is replaced", self.pid)
+        self._process.wait()
+        process = _Process(self._command)
+        for reference, resolved in list(self._models.items()):
+            try:
+                process.ask("load", resolved).result()
+            except WorkerDiedError:
+                self._models.pop(reference, None)
+                raise
+            except Exception:
+                _LOG.exception("%s cannot be loaded again", reference)
+                self._models.pop(reference, None)
+        self._process = process
+        if self._closed.is_set():
+            process.kill()
 
 
 class WorkerGroup:
@@ -196,6 +279,7 @@ class WorkerGroup:
 
     def __init__(self, count: int, *, engine: str, device: str) -> None:
         self.workers = [WorkerProcess(engine=engine, device=device) for _ in range(count)]
+        self._control = ThreadPoolExecutor(1, thread_name_prefix="models")  # loads and unloads in their order
 
     def load(self, reference: str) -> ServedModel:
         """Resolve a model, its bytes verified, and load it everywhere.
@@ -204,8 +288,21 @@ class WorkerGroup:
 
         Raises:
             LexituneError: it cannot be loaded.
-            UnavailableError: a process ended meanwhile.
+            UnavailableError: a process ended over it.
         """
+        return self._control.submit(self._load, reference).result()
+
+    def unload(self, reference: str) -> None:
+        """Let go of a model everywhere, soon; does not block."""
+        self._control.submit(self._unload, reference)
+
+    def close(self) -> None:
+        """End all processes."""
+        self._control.shutdown(wait=False, cancel_futures=True)
+        for worker in self.workers:
+            worker.close()
+
+    def _load(self, reference: str) -> ServedModel:
         first, *others = self.workers
         resolved = resolve_model(reference)
         try:
@@ -214,16 +311,16 @@ class WorkerGroup:
                 with ThreadPoolExecutor(len(others)) as threads:
                     list(threads.map(lambda worker: worker.load(resolved), others))
         except WorkerDiedError as death:
+            self._unload(resolved.reference)
             raise UnavailableError(
                 f"the engine's process ended while it loaded {reference} ({death}); try again",
                 reason="ENGINE_CRASH",
             ) from death
         except BaseException:
-            self.unload(resolved.reference)
+            self._unload(resolved.reference)
             raise
         return model
 
-    def unload(self, reference: str) -> None:
-        """Let go of a model everywhere."""
+    def _unload(self, reference: str) -> None:
         for worker in self.workers:
             worker.unload(reference)

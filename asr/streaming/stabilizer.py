@@ -7,6 +7,7 @@ One per stream, reset at a final.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asr.results import Hypothesis
@@ -42,17 +43,19 @@ class Stabilizer:
     def update(self, hypothesis: Hypothesis) -> StableText:
         """The words committed so far, and behind them what the hypothesis says there.
 
+        What follows the committed words in a hypothesis is found by the smallest edit, for it may say them otherwise.
         Words agree whatever their case and the punctuation at their edges. The last word waits: the audio may end inside
-        it. A hypothesis that contradicts a committed word commits nothing new, nor does one that is shorter.
+        it.
         """
         words = hypothesis.text.split()
         keys = [_key(word) for word in words]
-        num_agreed = min(_num_equal(keys, self._previous), len(keys) - 1)
         held = [_key(word) for word in self._committed]
-        if num_agreed > len(held) and keys[: len(held)] == held:
-            self._committed = self._committed + words[len(held) : num_agreed]
+        first, before = covered(held, keys), covered(held, self._previous)
+        num_agreed = _num_equal(keys[first:], self._previous[before:])
+        num_new = max(0, min(num_agreed, len(keys) - first - 1))
+        self._committed = self._committed + words[first : first + num_new]
         self._previous = keys
-        shown = (*self._committed, *words[len(self._committed) :])
+        shown = (*self._committed, *words[first + num_new :])
         return StableText(words=shown, num_committed=len(self._committed))
 
     def reset(self) -> None:
@@ -60,11 +63,23 @@ class Stabilizer:
         self._previous, self._committed = [], []
 
 
+def covered(held: Sequence[str], keys: Sequence[str]) -> int:
+    """How many leading ``keys`` say what ``held`` says: those with the smallest edit distance to it, as many as it has if
+    several have."""
+    distances = list(range(len(keys) + 1))
+    for row, word in enumerate(held, start=1):
+        above, distances[0] = distances[0], row
+        for column, key in enumerate(keys, start=1):
+            here = min(distances[column] + 1, distances[column - 1] + 1, above + (word != key))
+            above, distances[column] = distances[column], here
+    return min(range(len(keys) + 1), key=lambda end: (distances[end], abs(end - len(held))))
+
+
 def _key(word: str) -> str:
     return word.strip(_PUNCTUATION).casefold()
 
 
-def _num_equal(one: list[str], other: list[str]) -> int:
+def _num_equal(one: Sequence[str], other: Sequence[str]) -> int:
     """How many leading elements are equal."""
     count = 0
     for first, second in zip(one, other, strict=False):

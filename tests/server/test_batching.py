@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ class Engine:
         self.batches: list[list[str]] = []
         self.fault: BaseException | None = None
         self.dies_on = ""
-        self.num_restarts = 0
+        self.num_deaths = 0
         self.is_closed = False
 
     def decode(self, batch: Sequence[DecodeWork]) -> list[list[Hypothesis]]:
@@ -41,8 +41,8 @@ class Engine:
             raise self.fault
         return [[Hypothesis(text=name)] for name in names]
 
-    def restart(self) -> None:
-        self.num_restarts += 1
+    def wait_alive(self) -> None:
+        self.num_deaths += 1
 
     def close(self) -> None:
         self.is_closed = True
@@ -132,7 +132,7 @@ def test_cancelled_work_is_never_decoded_and_makes_room(engine: Engine) -> None:
     engine.go_on.clear()
     queue.submit(_work(0), Urgency.FINAL)
     _until(lambda: engine.batches == [["0"]])
-    futures = [queue.submit(_work(number), Urgency.INTERIM) for number in (1, 2, 3)]
+    futures = [queue.submit(_work(number), Urgency.FINAL) for number in (1, 2, 3)]
     with pytest.raises(LimitError, match="3 decodings wait already") as caught:
         queue.submit(_work(4), Urgency.FINAL)
     assert caught.value.reason == "DECODE_QUEUE"
@@ -143,6 +143,36 @@ def test_cancelled_work_is_never_decoded_and_makes_room(engine: Engine) -> None:
     assert last.result(10)[0].text == "5"
     assert engine.batches == [["0"], ["5"]]
     queue.close()
+
+
+def test_a_final_takes_the_place_of_an_interim_where_there_is_no_room(engine: Engine) -> None:
+    queue = DecodeQueue([engine], max_waiting=2)
+    engine.go_on.clear()
+    queue.submit(_work(0), Urgency.FINAL)
+    _until(lambda: engine.batches == [["0"]])
+    first = queue.submit(_work(1), Urgency.INTERIM, within_s=1)
+    last = queue.submit(_work(2), Urgency.INTERIM, within_s=2)
+    final = queue.submit(_work(3), Urgency.FINAL)
+    assert last.cancelled() and not first.cancelled()
+    with pytest.raises(LimitError):
+        queue.submit(_work(4), Urgency.INTERIM)
+    engine.go_on.set()
+    assert (final.result(10)[0].text, first.result(10)[0].text) == ("3", "1")
+    queue.close()
+
+
+def test_what_was_cancelled_takes_no_place_in_a_batch(
+    queue: DecodeQueue, engine: Engine, busy: Result
+) -> None:
+    for number in range(1, 8):
+        queue.submit(_work(number), Urgency.INTERIM).cancel()
+    futures = [
+        queue.submit(_work(number), Urgency.INTERIM, within_s=1) for number in range(10, 10 + MAX_BATCH)
+    ]
+    engine.go_on.set()
+    for future in futures:
+        future.result(10)
+    assert [len(batch) for batch in engine.batches] == [1, MAX_BATCH]
 
 
 @pytest.mark.parametrize("error", [OptionError("bad"), KeyboardInterrupt(), SystemExit(3)])
@@ -167,7 +197,7 @@ def test_of_a_batch_whose_worker_died_only_the_cause_fails(
         futures[1].result(10)
     assert caught.value.reason == "ENGINE_CRASH"
     assert engine.batches[1:] == [["1", "2", "3"], ["1"], ["2"], ["3"]]  # again, but alone
-    assert engine.num_restarts == 2
+    assert engine.num_deaths == 2
 
 
 def test_closing_resolves_those_who_wait_and_ends_the_workers(
@@ -176,7 +206,7 @@ def test_closing_resolves_those_who_wait_and_ends_the_workers(
     waiting = queue.submit(_work(1), Urgency.FINAL)
     closing = threading.Thread(target=queue.close)
     closing.start()
-    with pytest.raises(CancelledError):
+    with pytest.raises(UnavailableError, match="shutting down"):
         waiting.result(10)
     engine.go_on.set()
     closing.join(10)

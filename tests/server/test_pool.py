@@ -85,3 +85,17 @@ async def test_a_leased_model_is_never_evicted() -> None:
     assert pool.loaded == {"a", "c"}  # b was let go of before a
     await pool.close()
     assert pool.loaded == frozenset()
+
+
+async def test_idle_models_go_when_a_new_one_exceeds_the_memory_and_those_in_use_stay() -> None:
+    gone: list[str] = []
+    pool = ModelPool(Loader(), max_models=9, unload=gone.append, size=lambda _model: 100, max_bytes=250)
+    async with pool.lease("a"):
+        await _use(pool, "b")
+        assert (pool.num_bytes, gone) == (200, [])
+        async with pool.lease("c"):
+            assert gone == ["b"]  # at once, not when a stream ends
+            async with pool.lease("d"):
+                assert gone == ["b"]  # all are in use
+                assert pool.num_bytes == 300
+    assert pool.num_bytes <= 250

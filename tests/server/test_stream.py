@@ -40,7 +40,7 @@ class LengthDecoder:
         del utterance
         return DecodeWork(model="length", samples=samples, options=options, context=samples.size)
 
-    def restart(self) -> None:
+    def wait_alive(self) -> None:
         raise AssertionError("it never dies")
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from asr.models.base import DecodingOptions
 from asr.models.resolve import resolve_model
 from asr.recognizer import Recognizer
 from server.batching import DecodeQueue, Urgency, WorkerDiedError
-from server.workers import ServedModel, WorkerGroup, WorkerProcess
+from server.workers import ANSWER_WITHIN_S, ServedModel, WorkerGroup, WorkerProcess
 
 OPTIONS = DecodingOptions(beam_size=2)
 
@@ -96,8 +97,49 @@ def test_a_dead_process_says_so_and_a_new_one_takes_its_place() -> None:
     with pytest.raises(WorkerDiedError):
         for _ in range(100):
             worker.decode([work])
-    worker.restart()
+    worker.wait_alive()
     assert len(worker.decode([work])) == 1
+    worker.close()
+
+
+def test_a_process_that_ends_while_idle_is_replaced_and_a_model_can_be_loaded_then() -> None:
+    group = WorkerGroup(1, engine="ctranslate2", device="cpu")
+    os.kill(group.workers[0].pid, signal.SIGKILL)
+    model = group.load("bundled:tiny.en")
+    assert len(group.workers[0].decode([model.work(np.zeros(16_000, np.float32), OPTIONS)])) == 1
+    group.close()
+
+
+def test_a_model_that_cannot_be_loaded_again_is_left_out_and_the_others_stay(
+    small_whisper: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(small_whisper, tmp_path / "going"))
+    group = WorkerGroup(1, engine="ctranslate2", device="cpu")
+    (worker,) = group.workers
+    going, stays = group.load(str(folder)), group.load("bundled:tiny.en")
+    silence = np.zeros(16_000, np.float32)
+    shutil.rmtree(folder)
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(WorkerDiedError):
+        for _ in range(100):
+            worker.decode([stays.work(silence, OPTIONS)])
+    worker.wait_alive()
+    assert len(worker.decode([stays.work(silence, OPTIONS)])) == 1
+    with pytest.raises(ModelError, match="not loaded any more"):
+        worker.decode([going.work(silence, OPTIONS)])
+    group.close()
+
+
+def test_a_process_that_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = WorkerProcess(engine="ctranslate2", device="cpu")
+    model = worker.load(resolve_model("bundled:tiny.en"))
+    monkeypatch.setitem(ANSWER_WITHIN_S, "decode", 1.0)
+    os.kill(worker.pid, signal.SIGSTOP)
+    works = [
+        model.work(np.zeros(20 * 16_000, np.float32), OPTIONS) for _ in range(8)
+    ]  # more than a pipe holds
+    with pytest.raises(WorkerDiedError):
+        worker.decode(works)
     worker.close()
 
 

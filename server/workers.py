@@ -193,16 +193,21 @@ class WorkerProcess:
     def load(self, resolved: ResolvedModel) -> ServedModel:
         """Load and warm up a model; from then on it is loaded again whenever the process is replaced.
 
-        A process that ended before is waited for; one that ends over the load is replaced without the model.
+        Asked twice, for a process may have ended before, unnoticed. One that ends over the load is replaced without the
+        model.
 
         Raises:
             LexituneError: it cannot be loaded.
-            WorkerDiedError: the process ended over it.
+            WorkerDiedError: two processes ended over it.
         """
         self.wait_alive()
-        model = ServedModel(**self._process.ask("load", resolved).result())
+        try:
+            facts = self._process.ask("load", resolved).result()
+        except WorkerDiedError:
+            self.wait_alive()
+            facts = self._process.ask("load", resolved).result()
         self._models[resolved.reference] = resolved
-        return model
+        return ServedModel(**facts)
 
     def unload(self, reference: str) -> None:
         """Let go of a model, when what was asked before is done."""

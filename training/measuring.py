@@ -29,6 +29,7 @@ from training.progress import Reporter
 from training.scoring import GREEDY, SERVED
 from training.spec import MIXES, AdaptationSpec
 
+MAX_MIX_UNHEARD = 0.75  # where no general speech was recorded
 WHOLE_PROBES = 40  # rows of each set that are also heard in whole windows, at half a second of a core each
 
 
@@ -91,7 +92,9 @@ class Measurer:
         Where no mix at own lengths is better than the base, they are tried in whole windows, too.
         """
         family = self._family
-        candidates = MIXES if tuned else ()
+        # what a whole change costs real speech, synthesised speech does not show (docs/experiments.md)
+        most = 1.0 if self._spec.general else MAX_MIX_UNHEARD
+        candidates = [mix for mix in MIXES if mix <= most] if tuned else []
         contexts = dict.fromkeys((family.context, WHOLE))
         with self._reporter.stage("mixing with the base", 1 + len(candidates) * len(contexts)) as stage:
             measured = [self.measure_base()]

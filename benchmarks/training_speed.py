@@ -99,7 +99,7 @@ def forever(examples: Sequence[Example]) -> Iterator[list[Example]]:
 def train(method: Method, examples: Sequence[Example], steps: int, peak: float) -> list[float]:
     """Train for ``steps``; return the seconds of each, the optimiser included."""
     weights = method.trainable()
-    optimizer = torch.optim.AdamW(weights.values(), lr=peak, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(weights.values(), lr=peak, weight_decay=0.01, fused=True)
     device = next(iter(weights.values())).device
     seconds = []
     for step, batch in enumerate(islice(forever(examples), steps)):

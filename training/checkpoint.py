@@ -155,7 +155,7 @@ def _restore_moments(
     for combined, value in moments.items():
         key, name = combined.split("/", 1)
         # a copy: the loaded tensor is mapped from the file, which does not outlive the next checkpoint
-        device = value.device if key == "step" else weights[name].device
+        device = weights[name].device if key != "step" or optimizer.defaults["fused"] else value.device
         optimizer.state[weights[name]][key] = torch.empty_like(value, device=device).copy_(value)
 
 

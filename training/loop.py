@@ -107,7 +107,7 @@ class TrainingLoop:
         self._seed = seed
         self._weights = method.trainable()
         self._optimizer = torch.optim.AdamW(
-            self._weights.values(), lr=options.learning_rate, weight_decay=options.weight_decay
+            self._weights.values(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
         self._device = next(iter(self._weights.values())).device
         self._dtype = dtype or (torch.bfloat16 if has_bfloat16(self._device) else torch.float32)

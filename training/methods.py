@@ -217,23 +217,26 @@ class FullMethod:
 
 
 def decoder_loss(model: Any, encoded: Sequence[Encoded], frame: Frame) -> Tensor:
-    """Mean cross entropy over the labelled positions of all examples; logits are computed only there."""
-    losses, num_labelled = [], 0
-    for one in encoded:
-        batch = frame.batch(one.examples)
-        labels = torch.from_numpy(batch.labels).to(one.outputs.device)
-        logits = model.proj_out(decoded(model, one.outputs, batch)[labels != IGNORED])
-        kept = labels[labels != IGNORED]
-        losses.append(torch.nn.functional.cross_entropy(logits.float(), kept, reduction="sum"))
-        num_labelled += len(kept)
-    return torch.stack(losses).sum() / num_labelled
+    """Mean cross entropy over the labelled positions of all examples.
+
+    The vocabulary's matrix is by far the largest of a small decoder: tokens are looked up once and logits computed once
+    for all contexts together, and only at labelled positions.
+    """
+    batch = frame.batch([example for one in encoded for example in one.examples])
+    device = encoded[0].outputs.device
+    labels = torch.from_numpy(batch.labels).to(device)
+    embeddings = model.model.decoder.embed_tokens(torch.from_numpy(batch.inputs).to(device))
+    parts = embeddings.split([len(one.examples) for one in encoded])
+    states = [decoded(model, one.outputs, part) for one, part in zip(encoded, parts, strict=True)]
+    kept = labels != IGNORED
+    logits = model.proj_out(torch.cat(states)[kept])
+    return torch.nn.functional.cross_entropy(logits.float(), labels[kept])
 
 
-def decoded(model: Any, outputs: Tensor, batch: Batch) -> Tensor:
-    """The decoder's last hidden states (B, U, D) over encoder outputs (B, E, D)."""
-    inputs = torch.from_numpy(batch.inputs).to(outputs.device)
+def decoded(model: Any, outputs: Tensor, embeddings: Tensor) -> Tensor:
+    """The decoder's last hidden states (B, U, D) over encoder outputs (B, E, D) and its tokens' embeddings (B, U, D)."""
     hidden: Tensor = model.model.decoder(
-        input_ids=inputs, encoder_hidden_states=outputs, use_cache=False
+        inputs_embeds=embeddings, encoder_hidden_states=outputs, use_cache=False
     ).last_hidden_state
     return hidden
 

@@ -237,7 +237,8 @@ class Teacher:
     def _hidden(self, model: Any, example: Example, outputs: Any) -> Any:
         batch = self._frame.batch([example])
         with torch.inference_mode():
-            states = decoded(model, torch.from_numpy(np.asarray(outputs, dtype=np.float32)), batch)
+            embeddings = model.model.decoder.embed_tokens(torch.from_numpy(batch.inputs))
+            states = decoded(model, torch.from_numpy(np.asarray(outputs, dtype=np.float32)), embeddings)
         return states[torch.from_numpy(batch.labels) != IGNORED].numpy().astype(np.float16)
 
 
@@ -283,8 +284,8 @@ class OwnLengthMethod:
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """Mean squared difference over the labelled positions and the width."""
         groups = self._encodings(examples, step)
-        total = torch.stack([self._difference(group) for group in groups]).sum()
-        return total / self._frame.num_labels(examples)
+        differences = [self._difference(group) for group in groups]
+        return torch.stack(differences).sum() / self._frame.num_labels(examples)
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`training.methods.Method`."""
@@ -298,6 +299,9 @@ class OwnLengthMethod:
         """Squared difference, a mean over the width and a sum over the positions."""
         batch = self._frame.batch(group.examples)
         labelled = torch.from_numpy(batch.labels) != IGNORED
-        states = decoded(self.model, group.outputs, batch)[labelled].float()
+        embeddings = self.model.model.decoder.embed_tokens(
+            torch.from_numpy(batch.inputs).to(group.outputs.device)
+        )
+        states = decoded(self.model, group.outputs, embeddings)[labelled].float()
         wanted = self._teacher.hidden(group.examples).to(states.device)
         return (states - wanted).square().mean(-1).sum()

@@ -85,7 +85,7 @@ def live(job: Job, folder: Path) -> None:
     cache.fill([example.utterance for example in job.examples], lambda: None)
     method = DecoderMethod(job.model, CachedEncodings(cache, torch.device("cpu")), job.frame)
 
-    def dev_loss() -> DevScore:
+    def dev_loss(_weights: Mapping[str, Tensor]) -> DevScore:
         with torch.inference_mode():
             return DevScore(float(method.loss(job.examples[NUM_TRAIN:], 0)), None)
 

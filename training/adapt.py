@@ -254,7 +254,7 @@ class _Job:
         start = self._family.start_state
         with self._reporter.stage("training", loop.total_steps) as stage:
             hooks = Hooks(
-                score=lambda: measurer.dev_score({**start, **method.merged(method.trainable())}),
+                score=lambda weights: measurer.dev_score({**start, **method.merged(weights)}),
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
                 on_point=lambda point: self._reporter.note(point.as_line()),
             )

@@ -77,11 +77,14 @@ class CheckpointStore:
         self._on_damaged = on_damaged
         folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, position: Position, weights: Mapping[str, Tensor], optimizer: torch.optim.AdamW) -> None:
-        """Keep this state as the newest; drop those that are neither newest nor best."""
+    def save(self, position: Position, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
+        """Keep this state as the newest; drop those that are neither newest nor best.
+
+        ``moments`` are those of :func:`moments_of`.
+        """
         target = self._path(position.step)
         if not target.is_dir():
-            build_folder(target, lambda folder: _write(folder, position, weights, optimizer))
+            build_folder(target, lambda folder: _write(folder, position, weights, moments))
             _sync(self._folder)  # the new one is named on disk before an old one goes
         for other in self._folder.glob("step-*"):
             if other not in (target, self._path(position.best_step)):
@@ -112,7 +115,7 @@ class CheckpointStore:
         path = self._path(step)
         with torch.no_grad():
             for name, value in load_file(path / WEIGHTS).items():
-                weights[name].copy_(value)
+                weights[name].copy_(_divided(value, weights[name]))
         if optimizer is not None:
             _restore_moments(load_file(path / MOMENTS), weights, optimizer)
 
@@ -131,18 +134,25 @@ class CheckpointStore:
         shutil.rmtree(remnant)
 
 
+def moments_of(weights: Mapping[str, Tensor], optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    """What the optimizer remembers of each weight, by kind and the weight's name."""
+    return {
+        f"{key}/{name}": torch.as_tensor(moment)
+        for name, value in weights.items()
+        for key, moment in optimizer.state.get(value, {}).items()
+    }
+
+
 def _write(
-    folder: Path, position: Position, weights: Mapping[str, Tensor], optimizer: torch.optim.AdamW
+    folder: Path, position: Position, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]
 ) -> None:
     save_file(
         {name: value.detach().cpu().contiguous() for name, value in weights.items()},
         folder / WEIGHTS,
     )
-    moments: dict[str, Tensor] = {}
-    for name, value in weights.items():
-        for key, moment in optimizer.state.get(value, {}).items():
-            moments[f"{key}/{name}"] = torch.as_tensor(moment).detach().cpu().contiguous()
-    save_file(moments, folder / MOMENTS)
+    save_file(
+        {name: moment.detach().cpu().contiguous() for name, moment in moments.items()}, folder / MOMENTS
+    )
     (folder / POSITION).write_text(json.dumps(asdict(position)))
     lines = [_hash_line(folder / name) for name in (WEIGHTS, MOMENTS, POSITION)]
     (folder / HASHES).write_text("".join(lines))
@@ -154,9 +164,24 @@ def _restore_moments(
 ) -> None:
     for combined, value in moments.items():
         key, name = combined.split("/", 1)
+        weight = weights[name]
+        if key != "step":
+            value = _divided(value, weight)
         # a copy: the loaded tensor is mapped from the file, which does not outlive the next checkpoint
-        device = weights[name].device if key != "step" or optimizer.defaults["fused"] else value.device
-        optimizer.state[weights[name]][key] = torch.empty_like(value, device=device).copy_(value)
+        device = weight.device if key != "step" or optimizer.defaults["fused"] else value.device
+        optimizer.state[weight][key] = torch.empty_like(value, device=device).copy_(value)
+
+
+def _divided(value: Tensor, weight: Tensor) -> Tensor:
+    """A whole value as ``weight`` is kept: where processes hold shares of it, this process's share."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(weight, DTensor):
+        return value
+    # every process has read the same file: nothing is sent
+    return distribute_tensor(
+        value.to(weight.device), weight.device_mesh, weight.placements, src_data_rank=None
+    )
 
 
 def _damage(path: Path) -> str:

@@ -67,7 +67,6 @@ class CtcFamily:
             seed: of the new outputs and of training.
         """
         self._seed = seed
-        self._method: CtcMethod | None = None
         self.base = base
         self.model = load_wav2vec2(base)
         config = self.model.config
@@ -100,13 +99,12 @@ class CtcFamily:
 
     def method(self, total_steps: int) -> CtcMethod:
         """The model ready to learn; new outputs are warmed up alone first."""
-        self._method = CtcMethod(
+        return CtcMethod(
             self.model,
             seed=self._seed,
             normalizes=reads_normalized(self.base),
             head_only_steps=round(HEAD_WARMUP_SHARE * total_steps) if self.characters else 0,
         )
-        return self._method
 
     def scorer(self, *, num_workers: int) -> CtcScorer:
         """Scores weights of this model as served."""
@@ -114,10 +112,9 @@ class CtcFamily:
 
     def export(self, state: Mapping[str, Tensor], folder: Path) -> None:
         """Write the version: ``state`` with the base's files; its language model, if it has one, goes along."""
-        if self._method is not None:
-            self._method.finish()
-        self.model.load_state_dict(dict(state))
-        save_ctc(self.model, self.tokens, self.base, folder)
+        model = load_wav2vec2(self.base)  # not the one that learned, which may be divided between processes
+        model.load_state_dict(dict(state))
+        save_ctc(model, self.tokens, self.base, folder)
 
     def engines(self, folder: Path) -> tuple[TorchCtc, TorchCtc]:
         """A version as the float32 reference and as served, for the parity check."""

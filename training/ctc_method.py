@@ -78,6 +78,10 @@ class CtcMethod:
             ]
             return torch.stack(losses).mean()
 
+    def passes(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """All at once, or one by one where padding would change them."""
+        return [list(examples)] if self._pads and examples else [[example] for example in examples]
+
     def num_targets(self, examples: Sequence[Example]) -> int:
         """The examples: :meth:`loss` is the mean over them, whatever their length."""
         return len(examples)
@@ -114,11 +118,6 @@ class CtcMethod:
         """transformers refuses masks longer than the batch: shorten them for very short ones, or leave them out."""
         self.model.config.mask_time_length = max(1, min(self._mask_frames, num_frames - 1))
         self.model.config.apply_spec_augment = self._masks and num_frames > MIN_MASKED_FRAMES
-
-    def finish(self) -> None:
-        """Put back the configuration that :meth:`loss` changes, before saving."""
-        self.model.config.mask_time_length = self._mask_frames
-        self.model.config.apply_spec_augment = self._masks
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """One job on several processes: each computes its share of every batch, together they take the step that one would.
 
-Data parallel, started by ``torchrun`` or ``accelerate launch``: every process holds the whole model and its optimizer.
-Sharding them over the processes (FSDP) is not here, and asking for it is refused. Who does what else of a job is
-``training.adapt``'s to say.
+Data parallel, started by ``torchrun`` or ``accelerate launch``: every process holds the whole model and its optimizer, or
+its share of them where the launcher says so (``training.sharding``). Who does what else of a job is ``training.adapt``'s
+to say.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -17,15 +17,21 @@ import torch
 from torch import Tensor
 
 from asr.errors import OptionError, UnavailableError
+from training.examples import Example
+from training.methods import Method
 
 _T = TypeVar("_T")
+
+Loss = Callable[[Sequence[Example], int], Tensor]
+"""Of examples at a step, see :meth:`training.methods.Method.loss`."""
 
 # A process that ends closes its connections, and the launcher ends the others: the limit is not how a death is noticed.
 # It has to outlast what the main process does alone, such as speaking a whole data set.
 _LONGEST_WAIT = timedelta(days=7)
 _LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_SHARDED = "ACCELERATE_USE_FSDP"  # what accelerate launch --use_fsdp sets; torchrun takes it from its user
 _REFUSED = {
-    "ACCELERATE_USE_FSDP": "sharding the model",
+    "FSDP_OFFLOAD_PARAMS": "keeping weights in the memory of the CPU",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
 }
@@ -49,12 +55,23 @@ class Processes(Protocol):
         """Whether this process also scores, writes and reports: that of rank 0."""
         ...
 
-    def share(self, batch: Sequence[_T]) -> Sequence[_T]:
-        """This process's part of a batch that all have; empty where there are more processes than elements."""
+    def ready(self, method: Method) -> Loss:
+        """The method's loss as these processes compute it; asked for before its weights are."""
+        ...
+
+    def passes(self, method: Method, batch: Sequence[Example]) -> list[tuple[Sequence[Example], float]]:
+        """What this process computes of a batch that all have, one loss after the other, and how much each counts.
+
+        Nothing where there are more processes than examples.
+        """
         ...
 
     def sum_gradients(self, weights: Iterable[Tensor], loss: float) -> float:
         """Replace every gradient by its sum over the processes; return the sum of the losses."""
+        ...
+
+    def whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What the main process may read of weights or moments: the same, or put together; every process calls it."""
         ...
 
     def from_main(self, compute: Callable[[], _T]) -> _T:
@@ -99,14 +116,23 @@ class OneProcess:
         """See :class:`Processes`."""
         return True
 
-    def share(self, batch: Sequence[_T]) -> Sequence[_T]:
+    def ready(self, method: Method) -> Loss:
         """See :class:`Processes`."""
-        return batch
+        return method.loss
+
+    def passes(self, method: Method, batch: Sequence[Example]) -> list[tuple[Sequence[Example], float]]:
+        """See :class:`Processes`."""
+        del method
+        return [(batch, 1.0)]
 
     def sum_gradients(self, weights: Iterable[Tensor], loss: float) -> float:
         """See :class:`Processes`."""
         del weights
         return loss
+
+    def whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """See :class:`Processes`."""
+        return tensors
 
     def from_main(self, compute: Callable[[], _T]) -> _T:
         """See :class:`Processes`."""
@@ -138,7 +164,17 @@ class ProcessGroup:
         """See :class:`Processes`."""
         return self.rank == 0
 
-    def share(self, batch: Sequence[_T]) -> Sequence[_T]:
+    def ready(self, method: Method) -> Loss:
+        """See :class:`Processes`."""
+        return method.loss
+
+    def passes(self, method: Method, batch: Sequence[Example]) -> list[tuple[Sequence[Example], float]]:
+        """See :class:`Processes`."""
+        del method
+        mine = self.share(batch)
+        return [(mine, 1.0)] if mine else []
+
+    def share(self, batch: Sequence[Example]) -> Sequence[Example]:
         """Every ``size``-th: batches are sorted by length, so the shares are about equally long."""
         return batch[self.rank :: self.size]
 
@@ -147,7 +183,7 @@ class ProcessGroup:
         weights = list(weights)
         present = [float(weight.grad is not None) for weight in weights]
         summed = torch.tensor([loss, *present], dtype=torch.float64)
-        with _joint_work():
+        with joint_work():
             torch.distributed.all_reduce(summed)
             pending = []
             for weight, count in zip(weights, summed[1:].tolist(), strict=True):
@@ -158,17 +194,21 @@ class ProcessGroup:
                 work.wait()
         return float(summed[0])
 
+    def whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """See :class:`Processes`."""
+        return tensors
+
     def from_main(self, compute: Callable[[], _T]) -> _T:
         """See :class:`Processes`."""
         answers: list[Any] = [compute() if self.is_main else None]
-        with _joint_work():
+        with joint_work():
             torch.distributed.broadcast_object_list(answers, src=0, device=torch.device("cpu"))
         answer: _T = answers[0]
         return answer
 
     def wait(self) -> None:
         """See :class:`Processes`."""
-        with _joint_work():
+        with joint_work():
             torch.distributed.all_reduce(torch.zeros(1))  # on the CPU, whatever device computes
 
     @contextmanager
@@ -182,7 +222,7 @@ class ProcessGroup:
 
 
 @contextmanager
-def _joint_work() -> Iterator[None]:
+def joint_work() -> Iterator[None]:
     """Say that another process ended as what it is: its own message tells why."""
     try:
         yield
@@ -210,9 +250,19 @@ def joined() -> Iterator[Processes]:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     torch.distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
     try:
-        yield ProcessGroup(device)
+        yield _sharded(device) if _is_set(_SHARDED) else ProcessGroup(device)
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _sharded(device: torch.device) -> Processes:
+    from training.sharding import ShardedGroup  # is built on this module
+
+    return ShardedGroup(device)
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "false").lower() in ("1", "true")
 
 
 def _check_environment() -> None:
@@ -223,10 +273,10 @@ def _check_environment() -> None:
             "torchrun or accelerate launch, or unset WORLD_SIZE"
         )
     for variable, meaning in _REFUSED.items():
-        if os.environ.get(variable, "false").lower() in ("1", "true"):
+        if _is_set(variable):
             raise OptionError(
-                f"{variable} is set, but {meaning} is not supported: every process holds the whole model; use a "
-                "launcher configuration without it"
+                f"{variable} is set, but {meaning} is not supported: processes hold the whole model each, or with "
+                f"{_SHARDED}=true a share of it; use a launcher configuration without it"
             )
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision not in ("no", "bf16"):

@@ -188,7 +188,7 @@ class CurveRunner:
         name = f"run on {part.count} utterances, {part.chain} chain"
         with self._reporter.stage(name, loop.total_steps) as stage:
             hooks = Hooks(
-                score=lambda: DevScore(None, None),
+                score=lambda _weights: DevScore(None, None),
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
                 on_point=lambda _point: None,
             )
@@ -231,7 +231,7 @@ class CurveRunner:
 class NothingKept(CheckpointStore):
     """The checkpoints of a run that is shorter than writing them: none. Interrupted, it begins again."""
 
-    def save(self, position: Position, weights: Mapping[str, Tensor], optimizer: torch.optim.AdamW) -> None:
+    def save(self, position: Position, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
         """See :class:`training.checkpoint.CheckpointStore`."""
 
 

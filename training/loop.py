@@ -8,7 +8,7 @@ improves.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from asr.models.precision import has_bfloat16
-from training.checkpoint import CheckpointStore, CurvePoint, Position
+from training.checkpoint import CheckpointStore, CurvePoint, Position, moments_of
 from training.distributed import OneProcess, Processes
 from training.examples import Example, epoch_batches
 from training.methods import Method
@@ -55,12 +55,12 @@ class Hooks:
     """What the loop asks of its surroundings, on the main process alone.
 
     Attributes:
-        score: dev's score of the model as it is now.
+        score: dev's score of the model with these learned weights, named as by the method.
         on_step: called after each step with the step and its loss.
         on_point: called after each evaluation.
     """
 
-    score: Callable[[], DevScore]
+    score: Callable[[Mapping[str, Tensor]], DevScore]
     on_step: Callable[[int, float], None]
     on_point: Callable[[CurvePoint], None]
 
@@ -105,13 +105,15 @@ class TrainingLoop:
         self._examples = examples
         self._options = options
         self._seed = seed
+        first = next(iter(method.trainable().values()))
+        self._processes = processes or OneProcess(first.device)
+        self._loss = self._processes.ready(method)
         self._weights = method.trainable()
         self._optimizer = torch.optim.AdamW(
             self._weights.values(), lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
-        self._device = next(iter(self._weights.values())).device
+        self._device = first.device
         self._dtype = dtype or (torch.bfloat16 if has_bfloat16(self._device) else torch.float32)
-        self._processes = processes or OneProcess(self._device)
         self.steps_per_epoch = sum(
             1 for _ in epoch_batches(examples, batch_size=options.batch_size, seed=0, epoch=0)
         )
@@ -141,7 +143,7 @@ class TrainingLoop:
 
     def _begin(self, store: CheckpointStore, hooks: Hooks) -> Position:
         position = Position()
-        score = self._processes.from_main(hooks.score)
+        score = self._score(hooks)
         point = CurvePoint(
             step=0, epoch=0.0, loss=0.0, dev_wer=score.wer, dev_term_f1=score.term_f1, metric=score.metric
         )
@@ -149,9 +151,15 @@ class TrainingLoop:
         self._keep(position, store, hooks)
         return position
 
+    def _score(self, hooks: Hooks) -> DevScore:
+        weights = self._processes.whole(self._weights)
+        return self._processes.from_main(lambda: hooks.score(weights))
+
     def _keep(self, position: Position, store: CheckpointStore, hooks: Hooks) -> None:
+        weights = self._processes.whole(self._weights)
+        moments = self._processes.whole(moments_of(self._weights, self._optimizer))
         if self._processes.is_main:
-            store.save(position, self._weights, self._optimizer)
+            store.save(position, weights, moments)
             hooks.on_point(position.curve[-1])  # after the save: what is announced is kept
         self._processes.wait()
 
@@ -177,28 +185,32 @@ class TrainingLoop:
         for group in self._optimizer.param_groups:
             group["lr"] = self._options.learning_rate * factor
         self._method.model.train()
-        mine = self._processes.share(batch)
-        loss = self._backward(mine, step, self._method.num_targets(batch)) if mine else 0.0
-        loss = self._processes.sum_gradients(self._weights.values(), loss)
+        loss = self._processes.sum_gradients(self._weights.values(), self._backward(batch, step))
         torch.nn.utils.clip_grad_norm_(self._weights.values(), self._options.clip_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._method.model.eval()
         return loss
 
-    def _backward(self, mine: Sequence[Example], step: int, num_targets: int) -> float:
-        """Add the gradients of this process's part of a loss that is a mean over ``num_targets``; return that part."""
+    def _backward(self, batch: Sequence[Example], step: int) -> float:
+        """Add the gradients of this process's part of a batch's mean loss; return that part."""
         # dropout of a resumed step is that of the uninterrupted one; processes draw apart
         chance = np.random.SeedSequence([self._seed, step, self._processes.rank])
         torch.manual_seed(int(chance.generate_state(1)[0]))
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16):
-            loss = self._method.loss(mine, step)
-        part = loss * (self._method.num_targets(mine) / num_targets)
-        part.backward()  # type: ignore[no-untyped-call]
-        return float(part.detach())
+        num_targets = self._method.num_targets(batch)
+        total = 0.0
+        for examples, counts in self._processes.passes(self._method, batch):
+            with torch.autocast(
+                self._device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16
+            ):
+                loss = self._loss(examples, step)
+            part = loss * (counts * self._method.num_targets(examples) / num_targets)
+            part.backward()  # type: ignore[no-untyped-call]
+            total += float(part.detach())
+        return total
 
     def _evaluate(self, position: Position, loss: float, hooks: Hooks) -> None:
-        score = self._processes.from_main(hooks.score)
+        score = self._score(hooks)
         best = next(point for point in position.curve if point.step == position.best_step)
         if score.key < DevScore(best.dev_wer, best.dev_term_f1).key:
             position.best_step, position.stale = position.step, 0

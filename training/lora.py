@@ -31,14 +31,16 @@ class LoraMethod:
     name = "lora"
 
     def __init__(
-        self, model: Any, encodings: Encodings, frame: Frame, *, part: str, rank: int, alpha: float
-    ) -> None:
+        self, model: Any, encodings: Encodings, frame: Frame, start: Mapping[str, Tensor], *, part: str,
+        rank: int, alpha: float,
+    ) -> None:  # fmt: skip
         """Put adapters into ``model``; they begin as no change at all.
 
         Args:
             model: a ``WhisperForConditionalGeneration``; its modules are wrapped in place.
             encodings: cached for ``part`` "decoder", live for "both".
             frame: around the labels.
+            start: the model's weights, whole: those in ``model`` may come to be divided between processes.
             part: "decoder" or "both".
             rank: R of each adapter.
             alpha: changes are scaled by alpha / rank.
@@ -49,6 +51,7 @@ class LoraMethod:
         self.model = inject_adapter_in_model(self.config, model)
         self._encodings = encodings
         self._frame = frame
+        self._start = start
         self._scale = alpha / rank
 
     def trainable(self) -> dict[str, Tensor]:
@@ -59,17 +62,20 @@ class LoraMethod:
         """See :class:`training.methods.Method`."""
         return decoder_loss(self.model, self._encodings(examples, step), self._frame)
 
+    def passes(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """See :class:`training.methods.Method`."""
+        return self._encodings.by_context(examples)
+
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`training.methods.Method`."""
         return self._frame.num_labels(examples)
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The wrapped matrices (D_out, D_in) with their change B (D_out, R) A (R, D_in) added."""
-        modules = dict(self.model.named_modules())
         changed = {}
         for name, down in weights.items():
             if match := re.fullmatch(rf"(.+)\.lora_A\.{_NAME}\.weight", name):
-                base = modules[match[1]].base_layer.weight.detach()
+                base = self._start[f"{match[1]}.weight"]
                 up = weights[f"{match[1]}.lora_B.{_NAME}.weight"]
                 change = (up.detach() @ down.detach()).to(base)
                 changed[f"{match[1]}.weight"] = base + self._scale * change

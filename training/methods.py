@@ -45,6 +45,10 @@ class Method(Protocol):
         """Mean loss of a batch, a scalar; what is drawn at random follows from the seed and ``step`` alone."""
         ...
 
+    def passes(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """The examples by what runs through the model at once in :meth:`loss`."""
+        ...
+
     def num_targets(self, examples: Sequence[Example]) -> int:
         """How many values :meth:`loss` is the mean of; parts of a batch weigh by it."""
         ...
@@ -94,6 +98,10 @@ class Encodings(Protocol):
         """Encoder outputs of a batch, by context."""
         ...
 
+    def by_context(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """A batch by context, computing nothing."""
+        ...
+
 
 class CachedEncodings:
     """Outputs of a frozen encoder, from the cache."""
@@ -110,6 +118,11 @@ class CachedEncodings:
             Encoded(members, torch.from_numpy(np.stack(arrays)).to(self._device, torch.float32))
             for members, arrays in _by_length(examples, outputs)
         ]
+
+    def by_context(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """See :class:`Encodings`."""
+        outputs = [self._cache.load(example.utterance) for example in examples]
+        return [members for members, _ in _by_length(examples, outputs)]
 
 
 class LiveEncodings:
@@ -133,6 +146,11 @@ class LiveEncodings:
             )
             for members, arrays in _by_length(examples, features)
         ]
+
+    def by_context(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """See :class:`Encodings`."""
+        features = [self._features(example, 0) for example in examples]
+        return [members for members, _ in _by_length(examples, features)]
 
     def _features(self, example: Example, step: int) -> NDArray[np.float32]:
         """Features (M, F) in the context of the example."""
@@ -177,6 +195,10 @@ class DecoderMethod:
         """See :class:`Method`."""
         return decoder_loss(self.model, self._encodings(examples, step), self._frame)
 
+    def passes(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """See :class:`Method`."""
+        return self._encodings.by_context(examples)
+
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`Method`."""
         return self._frame.num_labels(examples)
@@ -206,6 +228,10 @@ class FullMethod:
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """See :class:`Method`."""
         return decoder_loss(self.model, self._encodings(examples, step), self._frame)
+
+    def passes(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """See :class:`Method`."""
+        return self._encodings.by_context(examples)
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`Method`."""

@@ -160,7 +160,7 @@ class _Teaching:
         loop = TrainingLoop(method, examples, options=training, seed=options.seed)
         with self._reporter.stage("teaching own lengths", loop.total_steps) as stage:
             hooks = Hooks(
-                score=lambda: DevScore(None, None),
+                score=lambda _weights: DevScore(None, None),
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
                 on_point=lambda _point: None,
             )
@@ -286,6 +286,10 @@ class OwnLengthMethod:
         groups = self._encodings(examples, step)
         differences = [self._difference(group) for group in groups]
         return torch.stack(differences).sum() / self._frame.num_labels(examples)
+
+    def passes(self, examples: Sequence[Example]) -> list[list[Example]]:
+        """See :class:`training.methods.Method`."""
+        return self._encodings.by_context(examples)
 
     def num_targets(self, examples: Sequence[Example]) -> int:
         """See :class:`training.methods.Method`."""

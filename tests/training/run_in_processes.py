@@ -1,19 +1,22 @@
-"""What ``test_distributed.py`` starts on one process and on two: two short trainings, and what every rank saw of them.
+"""What ``test_distributed.py`` starts on one process and on two: short trainings, and what every rank saw of them.
 
 ``torchrun ... run_in_processes.py WHISPER_FOLDER MANIFEST WORK_FOLDER``; results are ``WORK_FOLDER/rank-N.json`` and,
-of the main process, ``weights.safetensors``.
+of the main process, the best weights of each.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from asr.data.manifest import read_manifest
 from asr.models.checkpoint import load_whisper
@@ -24,14 +27,24 @@ from training.distributed import Processes, joined
 from training.encoder_cache import EncoderCache
 from training.examples import make_examples
 from training.loop import DevScore, Hooks, TrainingLoop
-from training.methods import CachedEncodings, DecoderMethod, Frame
+from training.lora import LoraMethod
+from training.methods import CachedEncodings, DecoderMethod, Frame, LiveEncodings, Method
 from training.spec import TrainingOptions
 
 BATCH_SIZE = 3
 
 
-def run(processes: Processes, whisper: Path, manifest: Path, work: Path) -> dict[str, Any]:
-    """Train to the end, then train again with a dev score that only gets worse; return what this rank saw."""
+class StopError(Exception):
+    """A run is to end here."""
+
+
+def run(
+    processes: Processes, whisper: Path, manifest: Path, work: Path, stop_after: int | None = None
+) -> dict[str, Any]:
+    """Train to the end, with a dev score that only gets worse, and with adapters; return what this rank saw.
+
+    With ``stop_after``, the first of them alone, and StopError after so many steps.
+    """
     tokenizer = WhisperTokenizer(whisper / "tokenizer.json")
     examples = make_examples(read_manifest(manifest), tokenizer)[0]
     train, dev = examples[:-1], examples[-1:]
@@ -40,17 +53,35 @@ def run(processes: Processes, whisper: Path, manifest: Path, work: Path) -> dict
     processes.from_main(lambda: cache.fill(utterances, lambda: None))
     cache.fill(utterances, lambda: None)  # on the others: finds the files
     frame = Frame(prompt=tuple(tokenizer.prompt(None)), end_of_text=tokenizer.end_of_text)
+    cached = CachedEncodings(cache, processes.device)
     seen: dict[str, Any] = {"calls": 0}
 
-    for name, epochs, patience in (("to the end", 2, 9), ("stopped", 50, 2)):
-        torch.manual_seed(0)
-        method = DecoderMethod(load_whisper(whisper), CachedEncodings(cache, processes.device), frame)
+    def method_of(name: str) -> Method:
+        torch.manual_seed(0)  # adapters begin with random directions
+        model = load_whisper(whisper)
+        if name != "adapters":
+            return DecoderMethod(model, cached, frame)
+        start = {key: value.detach().clone() for key, value in model.state_dict().items()}
+        return LoraMethod(model, LiveEncodings(model), frame, start, part="both", rank=4, alpha=8.0)
+
+    scored = DecoderMethod(load_whisper(whisper), cached, frame)
+    for name, epochs, patience in (("to the end", 2, 9), ("stopped", 50, 2), ("adapters", 1, 9)):
+        method = method_of(name)
         worse = iter(range(1, 100))
 
-        def score(method: DecoderMethod = method, name: str = name, worse: Any = worse) -> DevScore:
+        def score(
+            weights: Mapping[str, Tensor], method: Method = method, name: str = name, worse: Any = worse
+        ) -> DevScore:
             seen["calls"] += 1
+            if name == "stopped":
+                return DevScore(next(worse), None)
+            scored.model.load_state_dict(method.merged(weights), strict=False)
             with torch.inference_mode():
-                return DevScore(float(method.loss(dev, 0)) if name == "to the end" else next(worse), None)
+                return DevScore(float(scored.loss(dev, 0)), None)
+
+        def on_step(step: int, _loss: float) -> None:
+            if step == stop_after:
+                raise StopError
 
         options = TrainingOptions(
             learning_rate=2e-4,
@@ -60,17 +91,26 @@ def run(processes: Processes, whisper: Path, manifest: Path, work: Path) -> dict
             patience=patience,
         )
         loop = TrainingLoop(method, train, options=options, seed=3, processes=processes, dtype=torch.float32)
-        hooks = Hooks(score=score, on_step=lambda _step, _loss: None, on_point=lambda _point: None)
+        hooks = Hooks(score=score, on_step=on_step, on_point=lambda _point: None)
         result = loop.run(CheckpointStore(work / name), hooks)
         seen[name] = [asdict(point) for point in result.curve]
         seen[f"{name}, best"] = result.best_step
         if processes.is_main and result.weights:
-            save_file(result.weights, work / "weights.safetensors")
+            save_file(result.weights, work / f"{name}.safetensors")
+        shares = (
+            value.to_local() if isinstance(value, DTensor) else value for value in method.trainable().values()
+        )
+        seen[f"{name}, held"] = sum(share.numel() for share in shares)
         final = {
-            key: value.detach().sum(dtype=torch.float64).item() for key, value in method.trainable().items()
+            key: full_of(value).sum(dtype=torch.float64).item() for key, value in method.trainable().items()
         }
         seen[f"{name}, sums"] = final
     return seen
+
+
+def full_of(value: Tensor) -> Tensor:
+    """A weight, put together where it is divided."""
+    return value.full_tensor().detach() if isinstance(value, DTensor) else value.detach()
 
 
 if __name__ == "__main__":

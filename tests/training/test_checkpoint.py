@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from asr.storage import sha256_file
-from training.checkpoint import HASHES, MOMENTS, POSITION, WEIGHTS, CheckpointStore, Position
+from training.checkpoint import HASHES, MOMENTS, POSITION, WEIGHTS, CheckpointStore, Position, moments_of
 
 
 def _advance(weights: dict[str, Tensor], optimizer: torch.optim.AdamW, step: int) -> None:
@@ -31,7 +31,7 @@ def _written(folder: Path, best: dict[int, int], messages: list[str]) -> Checkpo
     weights, optimizer = _fresh()
     for step, best_step in best.items():
         _advance(weights, optimizer, step)
-        store.save(Position(step=step, best_step=best_step), weights, optimizer)
+        store.save(Position(step=step, best_step=best_step), weights, moments_of(weights, optimizer))
     return store
 
 
@@ -45,7 +45,7 @@ def test_the_step_after_a_restore_is_the_step_that_was_not_interrupted(tmp_path:
     weights, optimizer = _fresh()
     store = CheckpointStore(tmp_path)
     _advance(weights, optimizer, 1)
-    store.save(Position(step=1), weights, optimizer)
+    store.save(Position(step=1), weights, moments_of(weights, optimizer))
     again, other = _fresh()
     store.restore(1, again, other)
     before = sha256_file(tmp_path / "step-0000001" / MOMENTS)

@@ -36,7 +36,9 @@ def test_a_run_ends_in_a_folder_that_serves(
     options = TrainingOptions(learning_rate=5e-4, epochs=2, batch_size=4, evaluations_per_epoch=1)
     loop_steps = 2 * -(-len(examples) // 4)
     method = family.method(loop_steps)
-    hooks = Hooks(score=lambda: DevScore(None, None), on_step=lambda *_: None, on_point=lambda _: None)
+    hooks = Hooks(
+        score=lambda _weights: DevScore(None, None), on_step=lambda *_: None, on_point=lambda _: None
+    )
     TrainingLoop(method, examples, options=options, seed=0).run(CheckpointStore(tmp_path / "steps"), hooks)
     tuned = {name: value.detach().clone() for name, value in method.merged(method.trainable()).items()}
     family.export(interpolate(base_state, {}, 0.0), tmp_path / "untouched")

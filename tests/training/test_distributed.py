@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -54,62 +55,90 @@ def alone(
     return run(OneProcess(torch.device("cpu")), version, manifest, work), work
 
 
-@pytest.fixture(scope="module")
-def together(
-    version: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[list[dict[str, Any]], Path]:
-    work = tmp_path_factory.mktemp("together")
+def _launch(version: Path, manifest: Path, work: Path, **variables: str) -> list[dict[str, Any]]:
+    """What both ranks saw."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launcher, str(SCRIPT), str(version), str(manifest), str(work)],
         capture_output=True,
         text=True,
         timeout=240,
+        env={**os.environ, **variables},
     )
     assert done.returncode == 0, done.stderr
-    return [json.loads((work / f"rank-{rank}.json").read_text()) for rank in (0, 1)], work
+    return [json.loads((work / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
 
 
-def test_the_curve_of_two_is_the_curve_of_one(
-    alone: tuple[dict[str, Any], Path], together: tuple[list[dict[str, Any]], Path]
-) -> None:
-    expected, (main, _) = alone[0]["to the end"], together[0]
-    assert len(main["to the end"]) == len(expected) == 7
-    for one, two in zip(expected, main["to the end"], strict=True):
-        assert (one["step"], one["epoch"]) == (two["step"], two["epoch"])
-        assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
-        assert two["dev_wer"] == pytest.approx(one["dev_wer"], rel=1e-5)  # dev's loss, in the WER's place
+@pytest.fixture(scope="module", params=["whole models", "shares of one"])
+def together(
+    request: pytest.FixtureRequest, version: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[dict[str, Any]], Path, bool]:
+    """Two processes, each with the whole model or with its share of it; and which."""
+    is_shared = request.param == "shares of one"
+    work = tmp_path_factory.mktemp("together")
+    variables = {"ACCELERATE_USE_FSDP": "true"} if is_shared else {}
+    return _launch(version, manifest, work, **variables), work, is_shared
+
+
+Together = tuple[list[dict[str, Any]], Path, bool]
+
+
+def _same_curves(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> None:
+    """Dev's WER is a loss here."""
+    assert len(one) == len(two)
+    for expected, found in zip(one, two, strict=True):
+        assert (expected["step"], expected["epoch"]) == (found["step"], found["epoch"])
+        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+        assert found["dev_wer"] == pytest.approx(expected["dev_wer"], rel=1e-5)
+
+
+def test_the_curve_of_two_is_the_curve_of_one(alone: tuple[dict[str, Any], Path], together: Together) -> None:
+    main = together[0][0]
+    assert len(main["to the end"]) == 7
+    for name in ("to the end", "adapters"):
+        _same_curves(alone[0][name], main[name])
 
 
 def test_the_weights_of_two_are_the_weights_of_one(
-    alone: tuple[dict[str, Any], Path], together: tuple[list[dict[str, Any]], Path]
+    alone: tuple[dict[str, Any], Path], together: Together
 ) -> None:
-    one, two = (load_file(work / "weights.safetensors") for work in (alone[1], together[1]))
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6)
+    for name in ("to the end.safetensors", "adapters.safetensors"):
+        one, two = (load_file(work / name) for work in (alone[1], together[1]))
+        assert one.keys() == two.keys()
+        for key, value in one.items():
+            torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6)
 
 
-def test_every_process_holds_the_same_and_one_alone_scores(
-    together: tuple[list[dict[str, Any]], Path],
-) -> None:
-    main, other = together[0]
-    assert (main.pop("calls"), other.pop("calls")) == (7 + 3, 0)
+def test_every_process_holds_the_same_and_one_alone_scores(together: Together) -> None:
+    main, other = (dict(seen) for seen in together[0])
+    assert (main.pop("calls"), other.pop("calls")) == (7 + 3 + 4, 0)
+    held = [{key: seen.pop(key) for key in list(seen) if key.endswith(", held")} for seen in (main, other)]
     assert main == other
+    for key, mine in held[0].items():  # its share, or all of it
+        total = mine + held[1][key] if together[2] else mine
+        assert mine <= 0.6 * total if together[2] else mine == held[1][key]
 
 
-def test_all_stop_when_the_main_one_says_that_dev_does_not_improve(
-    together: tuple[list[dict[str, Any]], Path],
-) -> None:
+def test_all_stop_when_the_main_one_says_that_dev_does_not_improve(together: Together) -> None:
     for seen in together[0]:
         assert (len(seen["stopped"]), seen["stopped, best"]) == (3, 0)
+
+
+def test_shares_go_on_where_one_process_was_stopped(
+    alone: tuple[dict[str, Any], Path], version: Path, manifest: Path, tmp_path: Path
+) -> None:
+    script = runpy.run_path(str(SCRIPT))
+    with pytest.raises(script["StopError"]):
+        script["run"](OneProcess(torch.device("cpu")), version, manifest, tmp_path, stop_after=4)
+    assert [path.name for path in (tmp_path / "to the end").glob("step-*")]
+    main, _ = _launch(version, manifest, tmp_path, ACCELERATE_USE_FSDP="true")
+    _same_curves(alone[0]["to the end"], main["to the end"])
 
 
 def test_one_process_needs_no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined() as processes:
         assert (processes.size, processes.rank, processes.is_main) == (1, 0, True)
-        assert processes.share([1, 2, 3]) == [1, 2, 3]
         assert processes.from_main(lambda: "answer") == "answer"
 
 
@@ -117,7 +146,7 @@ def test_one_process_needs_no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     ("variables", "named"),
     [
         ({}, "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set"),
-        ({"ACCELERATE_USE_FSDP": "true"}, "ACCELERATE_USE_FSDP"),
+        ({"ACCELERATE_USE_FSDP": "true", "FSDP_OFFLOAD_PARAMS": "true"}, "FSDP_OFFLOAD_PARAMS"),
         ({"ACCELERATE_USE_DEEPSPEED": "true"}, "DeepSpeed"),
         ({"ACCELERATE_MIXED_PRECISION": "fp8"}, "'fp8'"),
     ],

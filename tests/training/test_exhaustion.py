@@ -18,17 +18,17 @@ import resource, sys
 from pathlib import Path
 import torch
 from asr.errors import ResourceError
-from training.checkpoint import CheckpointStore, Position
+from training.checkpoint import CheckpointStore, Position, moments_of
 from training.exhaustion import explained
 folder = Path(sys.argv[1])
 weights = {"w": torch.nn.Parameter(torch.zeros(4096))}
 store = CheckpointStore(folder)
 optimizer = torch.optim.AdamW(weights.values())
-store.save(Position(step=1), weights, optimizer)
+store.save(Position(step=1), weights, moments_of(weights, optimizer))
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 try:
     with explained(folder, batch_size=16):
-        store.save(Position(step=2), weights, optimizer)
+        store.save(Position(step=2), weights, moments_of(weights, optimizer))
 except ResourceError as error:
     print(error)
     print([path.name for path in sorted(folder.iterdir())], store.newest().step)

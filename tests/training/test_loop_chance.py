@@ -41,6 +41,9 @@ class _Regression:
         targets = torch.tensor([[float(len(example.tokens))] for example in examples])
         return torch.nn.functional.mse_loss(self.model(targets.expand(-1, 8)), targets)
 
+    def passes(self, examples: Sequence[Example]) -> list[list[Example]]:
+        return [list(examples)]
+
     def num_targets(self, examples: Sequence[Example]) -> int:
         return len(examples)
 
@@ -59,8 +62,8 @@ def _run(folder: Path, seed: int, stops: Sequence[int] = ()) -> TrainingResult:
             if step == stop:
                 raise _InterruptError
 
-        def score(method: _Regression = method) -> DevScore:
-            return DevScore(float(method.trainable()["1.weight"].detach().sum()), None)  # it falls
+        def score(weights: Mapping[str, Tensor]) -> DevScore:
+            return DevScore(float(weights["1.weight"].detach().sum()), None)  # it falls
 
         hooks = Hooks(score=score, on_step=on_step, on_point=lambda _point: None)
         try:

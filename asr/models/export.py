@@ -6,6 +6,7 @@ Converted models have been known to hallucinate (faster-whisper#1099), so no exp
 from __future__ import annotations
 
 import difflib
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -98,17 +99,19 @@ def check_parity(
 
 
 def latency_ratio(
-    base: Decoder, other: Decoder, probes: Sequence[Samples], options: DecodingOptions, *, rounds: int = 3
+    base: Decoder, other: Decoder, probes: Sequence[Samples], options: DecodingOptions, *, rounds: int = 5
 ) -> float:
     """Time that ``other`` takes to decode ``probes`` one by one, as a multiple of what ``base`` takes.
 
-    Both in turn, the shortest of ``rounds`` each, so that other work on the machine counts for little.
+    Both in turn, probe by probe; the shortest of ``rounds`` counts for each probe, so that other work on the machine
+    counts for little.
     """
-    times: dict[int, list[float]] = {0: [], 1: []}
+    engines = (base, other)
+    shortest = [[math.inf] * len(probes) for _ in engines]
     for _ in range(rounds):
-        for index, engine in enumerate((base, other)):
-            started = time.perf_counter()
-            for samples in probes:
+        for number, samples in enumerate(probes):
+            for engine, times in zip(engines, shortest, strict=True):
+                started = time.perf_counter()
                 engine.decode([samples], options)
-            times[index].append(time.perf_counter() - started)
-    return min(times[1]) / min(times[0])
+                times[number] = min(times[number], time.perf_counter() - started)
+    return sum(shortest[1]) / sum(shortest[0])

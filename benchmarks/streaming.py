@@ -115,20 +115,20 @@ def open_sides(arguments: argparse.Namespace, stack: ExitStack) -> tuple[list[Si
     return sides, missing
 
 
-def reference_times(model: str, recordings: Sequence[Recording]) -> list[list[TimedWord]]:
-    """Every recording's words with their times, by one offline pass."""
+def offline(model: str, recordings: Sequence[Recording]) -> tuple[list[str], list[list[TimedWord]]]:
+    """Every recording's text and words with their times, by one offline pass of ours."""
     from asr.models.base import DecodingOptions
     from asr.recognizer import Recognizer
     from benchmarks.measure.latency import TimedWord
 
     recognizer = Recognizer.load(model)
-    done = recognizer.transcribe_many((one.samples for one in recordings), DecodingOptions())
+    done = list(recognizer.transcribe_many((one.samples for one in recordings), DecodingOptions()))
     timed = [
         [TimedWord(text=word.text, start_s=word.start_s, end_s=word.end_s) for word in transcript.words]
         for transcript in done
     ]
     recognizer.close()
-    return timed
+    return [transcript.text for transcript in done], timed
 
 
 def compare(
@@ -141,7 +141,7 @@ def compare(
 
     utterances = drawn(arguments.manifest, limit=arguments.limit, seed=arguments.seed)
     recordings = short_recordings(utterances, folder, tail_s=arguments.tail)
-    reference = reference_times(arguments.model, recordings)
+    whole, reference = offline(arguments.model, recordings)
     for side in sides:
         side.stream(recordings[:1], [0.0], arguments.seed)  # warm; not counted
     for index, recording in enumerate(recordings):
@@ -165,7 +165,8 @@ def compare(
                 **({"difference": accuracy.differences(texts, ours)} if side is not sides[0] else {}),
             }
         )
-    return {"recordings": len(recordings), "systems": found}
+    ahead = {**accuracy.rates(whole), "difference": accuracy.differences(whole, ours)}
+    return {"recordings": len(recordings), "systems": found, "offline": ahead}
 
 
 def capacities(
@@ -186,7 +187,7 @@ def capacities(
                 utterances, folder, length_s=arguments.duration, seed=arguments.seed, count=streams,
                 pause_s=(0.5, 3.0), tail_s=arguments.tail,
             )  # fmt: skip
-            reference = reference_times(arguments.model, recordings)
+            _, reference = offline(arguments.model, recordings)
             starts_s = np.sort(np.random.default_rng(arguments.seed).uniform(0.0, arguments.ramp, streams))
             logs = side.stream(recordings, starts_s.tolist(), arguments.seed)
             return figures_of(logs, recordings, terms, reference)
@@ -240,7 +241,19 @@ def lines_of(document: dict[str, Any]) -> list[str]:
     rows.append(["words not timed", *(str(one["words_untimed"]) for one in document["systems"])])
     rows.append(["streams completed", *(str(one["completed"]) for one in document["systems"])])
     first = f"{document['recordings']} recordings of {document['manifest']}, one stream at a time"
-    return [first, *table(rows), *settings, *document["not_run"]]
+    return [first, *table(rows), _offline_line(document["offline"]), *settings, *document["not_run"]]
+
+
+def _offline_line(offline: dict[str, Any]) -> str:
+    """Ours offline, and what streaming costs."""
+    from benchmarks.measure.facts import shown
+
+    line = f"ours offline: WER {shown(offline['wer'], percent=True)}, term recall {shown(offline['term_recall'], 3)}"
+    if "wer" not in offline["difference"]:
+        return line
+    gap = offline["difference"]["wer"]
+    low, high = gap["interval"]
+    return f"{line}; streamed less offline {gap['delta']:+.2%} [{low:+.2%}, {high:+.2%}]"
 
 
 def parser_of() -> argparse.ArgumentParser:

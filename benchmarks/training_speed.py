@@ -177,8 +177,8 @@ class _InOrder(torch.utils.data.Dataset[Example]):
         return self._examples[index]
 
 
-def speed(bench: Bench, rounds: int) -> dict[str, float]:
-    """Median seconds of a step by method; all in turn, round by round, the first round not counted."""
+def speed(bench: Bench, rounds: int) -> None:
+    """Print median seconds of a step by method; all in turn, round by round, the first round not counted."""
     options = SynthesisOptions(seed=0, engines=("hibari",))
     manifest = synthesize_dataset(
         general_sentences("general", 2 * BATCH_SIZE), bench.folder / "audio", options=options
@@ -204,23 +204,25 @@ def speed(bench: Bench, rounds: int) -> dict[str, float]:
         rate = BATCH_SIZE / medians[name]
         print(f"{label:34} {rate:6.2f} samples/s  {medians['peer'] / medians[name]:5.2f} x")
     print(f"filling the cache, once: {fill_s:.3f} s a sample")
-    return medians
 
 
-def equal_time(
-    bench: Bench, medians: dict[str, float], train_manifest: Path, dev: list[Utterance], wall_s: float
-) -> None:
-    """Dev WER after the same wall time."""
+def equal_time(bench: Bench, train_manifest: Path, dev: list[Utterance], wall_s: float) -> None:
+    """Dev WER after the same wall time, as many steps as a few of them say."""
     examples, _ = make_examples(read_manifest(train_manifest), bench.tokenizer)
     scorer = Scorer(bench.base.transformers_dir, num_workers=THREADS)
     scorer.prepare(dev, lambda: None)
     encode_s = bench.encode(examples)
+    peer = Peer(bench, examples)
     for name in ("decoder", "lora", "peer"):
-        started = time.perf_counter()
         paid_s = 0.0 if name == "peer" else encode_s
-        steps = max(1, int((wall_s - paid_s) / medians[name]))
         if name == "peer":
-            model, _ = Peer(bench, examples).train(steps, bench.rate(name))
+            _, tried = peer.train(4, bench.rate(name))
+        else:
+            tried = train(bench.ours(name), examples, 16, bench.rate(name))
+        steps = max(1, int((wall_s - paid_s) / statistics.mean(tried[1:])))
+        started = time.perf_counter()
+        if name == "peer":
+            model, _ = peer.train(steps, bench.rate(name))
             state, context = model.state_dict(), WHOLE
         else:
             method = bench.ours(name)
@@ -252,10 +254,10 @@ def main() -> None:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as temporary:
         bench = Bench(arguments.base, Path(temporary))
-        medians = speed(bench, arguments.rounds)
+        speed(bench, arguments.rounds)
         if arguments.train:
             dev = read_manifest(arguments.dev)
-            equal_time(bench, medians, arguments.train, dev, arguments.wall)
+            equal_time(bench, arguments.train, dev, arguments.wall)
     versions = " ".join(
         f"{name} {metadata.version(name)}" for name in ("torch", "transformers", "ctranslate2")
     )

@@ -20,11 +20,11 @@ from server.batching import MAX_BATCH, MAX_GPU_BATCH, DecodeQueue
 from server.catalog import Catalog
 from server.config import ServerConfig
 from server.health import SERVICE_NAMES, Health
+from server.leg import StreamServices
 from server.limits import Admission, ServingState
 from server.models import ModelsServicer
 from server.pool import ModelPool
 from server.recognition import SpeechServicer
-from server.stream import StreamServices
 from server.workers import ServedModel, WorkerGroup
 
 MESSAGE_OVERHEAD_BYTES = 64 << 10  # a request around its audio

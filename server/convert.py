@@ -22,6 +22,7 @@ from asr.results import Hypothesis, Word
 from asr.streaming.endpointer import FinalReason
 from asr.streaming.messages import (
     MAX_ALTERNATIVES,
+    MAX_CHANNELS,
     MAX_RATE_HZ,
     MIN_RATE_HZ,
     Finalize,
@@ -121,7 +122,6 @@ def stream_config(config: speech_pb2.RecognitionConfig) -> StreamConfig:
     Raises:
         OptionError: a field is missing, unserved or outside its range; ``field`` is its path.
     """
-    _check_channels(config.audio)
     has_interval = config.HasField("interim_interval")
     has_silence, has_maximum = (
         config.endpointing.HasField(name) for name in ("end_silence", "max_utterance")
@@ -130,6 +130,8 @@ def stream_config(config: speech_pb2.RecognitionConfig) -> StreamConfig:
         model=config.model,
         encoding=_encoding(config.audio.encoding),
         sample_rate_hz=_sample_rate(config.audio.sample_rate_hz),
+        channel_count=_channel_count(config.audio.channel_count),
+        separate_channels=config.audio.separate_channels,
         language=config.language_code,
         word_times=config.word_times if config.HasField("word_times") else True,
         max_alternatives=_max_alternatives(config.max_alternatives),
@@ -189,10 +191,10 @@ def stream_response(update: StreamUpdate) -> speech_pb2.StreamingRecognizeRespon
     match update.event:
         case RecognitionResult() as result:
             response.result.CopyFrom(result_message(result))
-        case SpeechStarted(time_s=time_s, utterance_id=utterance_id):
-            response.speech_event.CopyFrom(_speech_event("KIND_STARTED", time_s, utterance_id))
-        case SpeechEnded(time_s=time_s, utterance_id=utterance_id):
-            response.speech_event.CopyFrom(_speech_event("KIND_ENDED", time_s, utterance_id))
+        case SpeechStarted() as started:
+            response.speech_event.CopyFrom(_speech_event("KIND_STARTED", started))
+        case SpeechEnded() as ended:
+            response.speech_event.CopyFrom(_speech_event("KIND_ENDED", ended))
         case MarkerReached(id=marker):
             response.marker_reached.id = marker
         case Goodbye(reason=reason, time_left_s=time_left_s):
@@ -309,8 +311,10 @@ def _word(word: Word) -> speech_pb2.Word:
     )
 
 
-def _speech_event(kind: str, time_s: float, utterance_id: int) -> speech_pb2.SpeechEvent:
-    return speech_pb2.SpeechEvent(kind=kind, time=_duration(time_s), utterance_id=utterance_id)
+def _speech_event(kind: str, event: SpeechStarted | SpeechEnded) -> speech_pb2.SpeechEvent:
+    return speech_pb2.SpeechEvent(
+        kind=kind, time=_duration(event.time_s), utterance_id=event.utterance_id, channel=event.channel
+    )
 
 
 def _progress(progress: Progress) -> speech_pb2.Progress:
@@ -359,15 +363,11 @@ def _max_alternatives(number: int) -> int:
     raise OptionError(message, field="config.max_alternatives")
 
 
-def _check_channels(audio: speech_pb2.AudioConfig) -> None:
-    if audio.separate_channels:
-        message = "separate_channels is not served by this release; open one stream for each channel"
-        raise OptionError(message, field="config.audio.separate_channels")
-    if audio.channel_count not in (0, 1):
-        message = (
-            f"{audio.channel_count} channels; this release serves 1: mix down or open one stream for each"
-        )
-        raise OptionError(message, field="config.audio.channel_count")
+def _channel_count(number: int) -> int:
+    if 0 <= number <= MAX_CHANNELS:
+        return max(number, 1)
+    message = f"{number} channels; give 1 to {MAX_CHANNELS}, 0 for 1"
+    raise OptionError(message, field="config.audio.channel_count")
 
 
 def _unknown_fields(message: Message, path: str) -> Iterable[str]:

@@ -36,24 +36,26 @@ class Admission:
         self.num_active = 0
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold one of the server's slots for a call.
+    def slot(self, count: int = 1) -> Iterator[None]:
+        """Hold ``count`` of the server's slots: one for a call, and more for its further legs.
 
         Raises:
             UnavailableError: the server loads or drains.
             LimitError: all slots are taken.
         """
         self.check_serving()
-        if self.num_active >= self._limits.max_streams:
+        free = self._limits.max_streams - self.num_active
+        if free < count:
             raise LimitError(
-                f"all {self._limits.max_streams} slots are taken; try again or raise limits.max_streams",
+                f"{free} of {self._limits.max_streams} slots are free, and {count} are asked for; try again or raise "
+                "limits.max_streams",
                 reason="STREAM_SLOTS",
             )
-        self.num_active += 1
+        self.num_active += count
         try:
             yield
         finally:
-            self.num_active -= 1
+            self.num_active -= count
 
     def check_serving(self) -> None:
         """Refuse unless new calls are welcome.

@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 
-from asr.audio.pcm import bytes_per_sample
 from asr.errors import ExpiredError, OptionError, ProtocolError, UnavailableError
 from asr.streaming.messages import (
     Goodbye,
@@ -27,9 +26,10 @@ from server import convert
 from server.catalog import Catalog
 from server.deadlines import Deadlines
 from server.errors import status_boundary
+from server.leg import StreamServices
 from server.limits import Admission, Limits
 from server.pool import ModelPool
-from server.stream import RecognitionStream, StreamServices
+from server.stream import RecognitionStream
 from server.workers import ServedModel
 
 UNARY_PIECE_S = 5.0  # a whole recording is worked on in pieces, so that others get their turn
@@ -108,29 +108,37 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
 
         async with self._lease(call.config) as model:
             stream = RecognitionStream(call.config, model, self._services, collect)
-            with self._open(stream):
+            with self._admission.slot(call.config.num_legs - 1), self._open(stream):
                 await stream.run(_pieces(call))
+        results.sort(key=lambda result: (result.start_s, result.channel))
         return convert.recognize_response(results, _identity(model), duration_s, call.ignored_fields)
 
     async def _stream(
         self, requests: AsyncIterator[speech_pb2.StreamingRecognizeRequest], context: Context
     ) -> None:
         call = await self._first_message(requests)
+        # a call holds a slot for each leg, and has one already
+        with self._admission.slot(call.config.num_legs - 1):
+            async with self._lease(call.config) as model:
+                await self._run(call, model, requests, context)
 
+    async def _run(
+        self, call: convert.Call, model: ServedModel,
+        requests: AsyncIterator[speech_pb2.StreamingRecognizeRequest], context: Context,
+    ) -> None:  # fmt: skip
         async def send(update: StreamUpdate) -> None:
             await context.write(convert.stream_response(update))
 
-        async with self._lease(call.config) as model:
-            ready = Ready(model=_identity(model), limits=self._limits, ignored_fields=call.ignored_fields)
-            await send(StreamUpdate(event=ready, progress=Progress()))
-            stream = RecognitionStream(call.config, model, self._services, send)
-            deadlines = Deadlines(self._limits)
-            watcher = asyncio.create_task(deadlines.watch(stream))
-            try:
-                with self._open(stream):
-                    await stream.run(self._inputs(requests, deadlines))
-            finally:
-                watcher.cancel()
+        ready = Ready(model=_identity(model), limits=self._limits, ignored_fields=call.ignored_fields)
+        await send(StreamUpdate(event=ready, progress=Progress()))
+        stream = RecognitionStream(call.config, model, self._services, send)
+        deadlines = Deadlines(self._limits)
+        watcher = asyncio.create_task(deadlines.watch(stream))
+        try:
+            with self._open(stream):
+                await stream.run(self._inputs(requests, deadlines))
+        finally:
+            watcher.cancel()
 
     async def _first_message(
         self, requests: AsyncIterator[speech_pb2.StreamingRecognizeRequest]
@@ -163,7 +171,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
     def _check_recording(self, call: convert.Call) -> float:
         """Length of a unary call's recording, s, within its limits."""
         config, audio = call.config, call.audio
-        duration_s = len(audio) / bytes_per_sample(config.encoding) / config.sample_rate_hz
+        duration_s = len(audio) / config.frame_bytes / config.sample_rate_hz
         remedy = "stream it, or send it in parts"
         if len(audio) > self._limits.max_unary_bytes:
             message = f"{len(audio)} bytes of audio; at most {self._limits.max_unary_bytes}: {remedy}"
@@ -184,7 +192,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
 
 
 async def _pieces(call: convert.Call) -> AsyncIterator[StreamInput]:
-    step = int(UNARY_PIECE_S * call.config.sample_rate_hz) * bytes_per_sample(call.config.encoding)
+    step = int(UNARY_PIECE_S * call.config.sample_rate_hz) * call.config.frame_bytes
     for start in range(0, len(call.audio), step):
         yield call.audio[start : start + step]
 

@@ -104,7 +104,10 @@ def config_message(config: StreamConfig) -> speech_pb2.RecognitionConfig:
     message = speech_pb2.RecognitionConfig(
         model=config.model,
         audio=speech_pb2.AudioConfig(
-            encoding=_ENCODINGS[config.encoding], sample_rate_hz=config.sample_rate_hz, channel_count=1
+            encoding=_ENCODINGS[config.encoding],
+            sample_rate_hz=config.sample_rate_hz,
+            channel_count=config.channel_count,
+            separate_channels=config.separate_channels,
         ),
         language_code=config.language,
         word_times=config.word_times,
@@ -219,7 +222,7 @@ def _event(response: speech_pb2.StreamingRecognizeResponse) -> StreamEvent | Non
         case "speech_event":
             event = response.speech_event
             kind = SpeechStarted if event.kind == speech_pb2.SpeechEvent.KIND_STARTED else SpeechEnded
-            return kind(time_s=_seconds(event.time), utterance_id=event.utterance_id)
+            return kind(time_s=_seconds(event.time), utterance_id=event.utterance_id, channel=event.channel)
         case "marker_reached":
             return MarkerReached(id=response.marker_reached.id)
         case "goodbye":

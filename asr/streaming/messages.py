@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from asr.audio.pcm import Encoding
+from asr.audio.pcm import Encoding, bytes_per_sample
 from asr.errors import OptionError
 from asr.results import Hypothesis
 from asr.streaming.endpointer import FinalReason, SessionOptions
@@ -18,6 +18,7 @@ from asr.streaming.session import SpeechEnded, SpeechStarted
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 48_000
 MAX_ALTERNATIVES = 10
+MAX_CHANNELS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +60,8 @@ class StreamConfig:
         model: selector: "name", "name@alias", "name@version", "models:/..."; "" is the server's default.
         encoding: how audio bytes are written.
         sample_rate_hz: of the audio, 8000 to 48000.
+        channel_count: channels interleaved in the audio, 1 to 8; mixed to one unless they are separate.
+        separate_channels: whether each channel is recognised by itself, as the two legs of a call.
         language: BCP-47 code; "" leaves it to the model.
         word_times: whether words of finals carry times and confidence.
         max_alternatives: most alternatives of a final, 1 to 10.
@@ -72,6 +75,8 @@ class StreamConfig:
     model: str = ""
     encoding: Encoding = Encoding.LINEAR16
     sample_rate_hz: int = 16_000
+    channel_count: int = 1
+    separate_channels: bool = False
     language: str = ""
     word_times: bool = True
     max_alternatives: int = 1
@@ -80,6 +85,16 @@ class StreamConfig:
     end_silence_s: float | None = None
     max_utterance_s: float | None = None
     start_offset_s: float = 0.0
+
+    @property
+    def num_legs(self) -> int:
+        """Recognised apart from each other."""
+        return self.channel_count if self.separate_channels else 1
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels."""
+        return bytes_per_sample(self.encoding) * self.channel_count
 
     def session_options(self) -> SessionOptions:
         """The options of the stream's session.
@@ -135,7 +150,7 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecognitionResult:
-    """The text of one utterance; a later one with the same ``utterance_id`` replaces it.
+    """The text of one utterance; a later one with the same ``utterance_id`` and ``channel`` replaces it.
 
     Attributes:
         stability: share of an interim's words, from the first, that no later interim changes; 1 for a final.

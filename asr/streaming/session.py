@@ -47,6 +47,7 @@ class SpeechStarted:
 
     time_s: float
     utterance_id: int
+    channel: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +56,7 @@ class SpeechEnded:
 
     time_s: float
     utterance_id: int
+    channel: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -183,3 +184,23 @@ def test_the_async_client_says_the_same(
 
 def _is_interim(update: StreamUpdate) -> bool:
     return isinstance(update.event, RecognitionResult) and not update.event.is_final
+
+
+def test_two_legs_of_a_call_are_two_calls(client: SpeechClient, call_audio: Samples) -> None:
+    """Interleaved mu-law, split inside samples of both legs; the second leg says the same half a call later."""
+    half = len(call_audio) // 2
+    legs = [np.pad(call_audio, (0, half)), np.pad(call_audio, (half, 0))]
+    alone = [results(list(client.stream(in_chunks(telephone(leg), 161), MULAW_CONFIG))) for leg in legs]
+    config = replace(MULAW_CONFIG, channel_count=2, separate_channels=True)
+    call = encode_pcm(np.stack([leg[::2] for leg in legs], axis=1), Encoding.MULAW)
+    found = results(list(client.stream(in_chunks(call, 321), config)))
+    assert len(found) >= 4
+    for channel, expected in enumerate(alone):
+        one = [result for result in found if result.channel == channel]
+        assert [(leg.utterance_id, leg.text, leg.start_s, leg.end_s) for leg in one] == [
+            (leg.utterance_id, leg.text, leg.start_s, leg.end_s) for leg in expected
+        ]
+    whole = client.recognize(call, config)
+    assert [(result.channel, result.text) for result in whole.results] == [
+        (result.channel, result.text) for result in sorted(found, key=lambda one: (one.start_s, one.channel))
+    ]

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from asr.audio.pcm import Encoding, encode_pcm
 from asr.errors import AudioError, ExpiredError, LimitError
 from asr.models.base import DecodingOptions
 from asr.results import Hypothesis
+from asr.streaming import SpeechStarted
 from asr.streaming.messages import RecognitionResult, StreamConfig, StreamInput, StreamUpdate
 from server.batching import DecodeQueue, DecodeWork, Urgency
 from server.errors import first_leaf
-from server.stream import MAX_PENDING_FINALS, RecognitionStream, StreamServices
+from server.leg import StreamServices
+from server.stream import MAX_PENDING_FINALS, RecognitionStream
 
 CHUNK_BYTES = 3200
 
@@ -111,6 +114,52 @@ async def _until(condition: Any) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110  # a condition of threads, which have no event for it
             await asyncio.sleep(0.002)
+
+
+async def test_each_leg_of_a_call_says_what_it_says_alone(
+    services: StreamServices, decoder: LengthDecoder, spoken: dict[str, Any]
+) -> None:
+    """Two that speak at different times, one of them more often; the markers wait for both."""
+    pause = np.zeros(24_000, np.float32)
+    first, second = (part for part in [*spoken.values()][:2])
+    legs = [
+        np.concatenate([first, pause, second, pause, first, pause]),
+        np.concatenate([pause, pause, pause, second, pause]),
+    ]
+    length = max(len(leg) for leg in legs)
+    call = np.stack([np.pad(leg, (0, length - len(leg))) for leg in legs], axis=1)
+    alone = []
+    for channel in range(2):
+        collector = Collector()
+        payload = encode_pcm(call[:, channel], Encoding.LINEAR16)
+        await RecognitionStream(StreamConfig(), decoder, services, collector.send).run(aiter(Source(payload)))
+        alone.append(collector.results)
+    config, together = StreamConfig(channel_count=2, separate_channels=True), Collector()
+    payload = encode_pcm(call, Encoding.LINEAR16)
+    await RecognitionStream(config, decoder, services, together.send).run(aiter(Source(payload)))
+    assert [len(results) for results in alone] == [3, 1]
+    for channel, expected in enumerate(alone):
+        found = [replace(one, channel=0) for one in together.results if one.channel == channel]
+        assert found == expected
+    last = together.updates[-1].progress
+    assert last.received_s == pytest.approx(length / 16_000)
+    started = {one.event.channel for one in together.updates if isinstance(one.event, SpeechStarted)}
+    assert started == {0, 1}
+
+
+async def test_channels_that_are_not_separate_are_heard_as_one(
+    services: StreamServices, decoder: LengthDecoder, spoken: dict[str, Any]
+) -> None:
+    samples = next(iter(spoken.values()))
+    quiet = np.zeros_like(samples)
+    mixed, alone = Collector(), Collector()
+    config = StreamConfig(channel_count=2, encoding=Encoding.FLOAT32)
+    payload = encode_pcm(np.stack([samples, quiet], axis=1), Encoding.FLOAT32)
+    await RecognitionStream(config, decoder, services, mixed.send).run(aiter(Source(payload)))
+    payload = encode_pcm(samples / 2, Encoding.FLOAT32)
+    config = StreamConfig(encoding=Encoding.FLOAT32)
+    await RecognitionStream(config, decoder, services, alone.send).run(aiter(Source(payload)))
+    assert mixed.results and mixed.results == alone.results
 
 
 async def test_finals_come_in_order_from_many_workers(

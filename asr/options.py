@@ -37,6 +37,8 @@ def read_options(kind: type[Options], table: Mapping[str, Any], prefix: str = ""
 def _read_value(hint: Any, value: Any, name: str) -> Any:
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return read_options(hint, value, f"{name}.")
+    if get_origin(hint) is dict and isinstance(value, Mapping):
+        return {key: _read_value(get_args(hint)[1], one, f"{name}.{key}") for key, one in value.items()}
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_read_value(get_args(hint)[0], one, name) for one in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -75,8 +75,7 @@ class Bench:
         encodings = CachedEncodings(self.cache, model.device)
         if name == "decoder":
             return DecoderMethod(model, encodings, self.frame)
-        start = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        return LoraMethod(model, encodings, self.frame, start, part="decoder", rank=16, alpha=32.0)
+        return LoraMethod(model, encodings, self.frame, part="decoder", rank=16, alpha=32.0)
 
     def encode(self, examples: Sequence[Example]) -> float:
         """Fill the cache; return the seconds that it took."""

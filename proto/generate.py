@@ -1,4 +1,4 @@
-"""Generates the Python stubs of proto/asr/v1 into asr/v1, or says with --check whether they are up to date.
+"""Generates the Python stubs of proto/ into the packages of the same names, or says whether they are up to date.
 
 Run ``python proto/generate.py [--check]``. Generate with grpcio-tools 1.76.0, the oldest runtime supported:
 newer runtimes load its stubs. This folder holds no ``__init__.py``: a package ``proto`` would shadow
@@ -16,7 +16,7 @@ from pathlib import Path
 
 PROTO_DIR = Path(__file__).resolve().parent
 ROOT = PROTO_DIR.parent
-STUBS = Path("asr") / "v1"
+STUBS = (Path("asr") / "v1", Path("asr") / "riva" / "v1")
 
 
 def generate(out_dir: Path) -> list[Path]:
@@ -29,12 +29,17 @@ def generate(out_dir: Path) -> list[Path]:
     outputs = [f"--{kind}_out={out_dir}" for kind in ("python", "pyi", "grpc_python")]
     if protoc.main(["protoc", *includes, *outputs, *sources]) != 0:
         raise SystemExit("protoc failed; its message is above")
-    return sorted(path.relative_to(out_dir) for path in (out_dir / STUBS).iterdir() if "_pb2" in path.name)
+    found = [path for folder in STUBS for path in (out_dir / folder).iterdir() if "_pb2" in path.name]
+    return sorted(path.relative_to(out_dir) for path in found)
 
 
 def stale(fresh_dir: Path, committed_dir: Path, names: list[Path]) -> list[Path]:
     """The stubs whose committed bytes are missing, left over or not those of a fresh run."""
-    committed = {path.relative_to(committed_dir) for path in (committed_dir / STUBS).glob("*_pb2*.py*")}
+    committed = {
+        path.relative_to(committed_dir)
+        for folder in STUBS
+        for path in (committed_dir / folder).glob("*_pb2*.py*")
+    }
     wanted = set(names)
     differing = {
         name

@@ -17,7 +17,8 @@ from asr.errors import UnavailableError
 from asr.registry import Registry
 from asr.v1 import models_pb2_grpc, speech_pb2_grpc
 from server.batching import MAX_BATCH, MAX_GPU_BATCH, DecodeQueue
-from server.catalog import Catalog
+from server.calls import Calls
+from server.catalog import Catalog, short_name
 from server.config import ServerConfig
 from server.health import SERVICE_NAMES, Health
 from server.leg import StreamServices
@@ -25,6 +26,8 @@ from server.limits import Admission, ServingState
 from server.models import ModelsServicer
 from server.pool import ModelPool
 from server.recognition import SpeechServicer
+from server.riva import RivaServicer
+from server.riva_convert import riva_language
 from server.workers import ServedModel, WorkerGroup
 
 MESSAGE_OVERHEAD_BYTES = 64 << 10  # a request around its audio
@@ -68,7 +71,7 @@ class Application:
             max_batch=MAX_GPU_BATCH if on_gpu else MAX_BATCH,
         )
         self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
-        self._speech = SpeechServicer(
+        self._calls = Calls(
             admission=self._admission,
             limits=config.limits,
             catalog=self._catalog,
@@ -80,6 +83,9 @@ class Application:
                 max_queued_s=config.limits.max_queued_s,
             ),
         )
+        self._speech = SpeechServicer(self._calls)
+        self._languages: dict[str, str] = {}
+        self._riva = RivaServicer(self._calls, config.riva_models, self._languages)
         self._models = ModelsServicer(
             catalog=self._catalog,
             open_registry=Registry.open,
@@ -132,7 +138,7 @@ class Application:
         """Refuse new calls, let open ones end within the grace period with their finals sent, then stop."""
         self._admission.state = ServingState.DRAINING
         await self._health.draining()
-        await self._speech.drain(self._config.drain_grace_s)
+        await self._calls.drain(self._config.drain_grace_s)
         await self.stop()
 
     async def stop(self) -> None:
@@ -147,6 +153,7 @@ class Application:
         """Answer from now on, if only that the models are loading."""
         speech_pb2_grpc.add_SpeechServicer_to_server(self._speech, self._server)  # type: ignore[no-untyped-call]
         models_pb2_grpc.add_ModelsServicer_to_server(self._models, self._server)  # type: ignore[no-untyped-call]
+        self._riva.mount(self._server)
         reflection.enable_server_reflection((*SERVICE_NAMES, reflection.SERVICE_NAME), self._server)
         await self._health.loading()
         await self._server.start()
@@ -154,8 +161,8 @@ class Application:
     async def _load_models(self) -> None:
         for reference in self._catalog.served:
             immutable = await asyncio.to_thread(self._catalog.resolve, str(reference))
-            async with self._pool.lease(immutable):
-                pass
+            async with self._pool.lease(immutable) as model:
+                self._languages[short_name(reference)] = riva_language(model.languages)
 
     def _bind(self) -> str:
         host, _, port = self._config.address.rpartition(":")

@@ -36,6 +36,7 @@ class ServerConfig:
         max_waiting_decodes: decodings that may wait before new ones are refused.
         allow_admin: whether SetAlias is served.
         drain_grace_s: time that open streams have after SIGTERM.
+        riva_models: selectors by the names that clients of Riva write, e.g. {"conformer-en-US": "orders@production"}.
         limits: what one client may use.
     """
 
@@ -50,6 +51,7 @@ class ServerConfig:
     max_waiting_decodes: int = 1000
     allow_admin: bool = False
     drain_grace_s: float = 30.0
+    riva_models: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

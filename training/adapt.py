@@ -105,6 +105,9 @@ class _Job:
         with self._processes.main_first():
             rows = self._rows(data)
             plan = self._plan(data)
+            torch.manual_seed(
+                self._spec.seed
+            )  # adapters begin the same on every process, whatever each did before
             method = self._family.method(plan, rows.examples, self._num_steps(rows.examples))
             scorer = self._scorer(data)
         measurer = Measurer(self._family, scorer, self._spec, data, self._reporter)

@@ -7,6 +7,7 @@ one to the bit. B batch, T samples, E encoder frames, D width, U labels, V vocab
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,9 +68,9 @@ class CtcMethod:
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
-        """Mean over the examples of the CTC loss per label, a scalar; the same seed and step give the same value."""
+        """Mean over the examples of the CTC loss per label, a scalar; seed, step and examples decide its value."""
         samples = [self._samples(example) for example in examples]
-        with _chance(self._seed, step, self.model.device):
+        with _chance(self._seed, step, examples, self.model.device):
             if self._pads:
                 return self._batch_loss(samples, examples, step)
             losses = [
@@ -103,6 +104,9 @@ class CtcMethod:
         self._fit_masks(int(num_frames.max()))
         with torch.set_grad_enabled(torch.is_grad_enabled() and step >= self._head_only_steps):
             hidden = self.model.wav2vec2(inputs, attention_mask=mask).last_hidden_state
+            if (masked := getattr(self.model.wav2vec2, "masked_spec_embed", None)) is not None:
+                # very short audio is not masked; processes that share weights need gradients of the same ones
+                hidden = hidden + 0.0 * masked.sum()
         logits = self.model.lm_head(self.model.dropout(hidden))
         return torch.nn.functional.ctc_loss(
             logits.float().log_softmax(-1).transpose(0, 1),
@@ -121,15 +125,16 @@ class CtcMethod:
 
 
 @contextmanager
-def _chance(seed: int, step: int, device: torch.device) -> Iterator[None]:
-    """Draw from generators that only seed and step decide; leave the global ones as they were.
+def _chance(seed: int, step: int, examples: Sequence[Example], device: torch.device) -> Iterator[None]:
+    """Draw from generators that seed, step and examples decide; leave the global ones as they were.
 
     transformers draws SpecAugment's masks from NumPy's global generator and the rest from torch's.
     """
+    heard = zlib.crc32("\0".join(example.utterance.id for example in examples).encode())
     state = np.random.get_state()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        numbers = np.random.SeedSequence([seed, step]).generate_state(2)
+        numbers = np.random.SeedSequence([seed, step, heard]).generate_state(2)
         torch.manual_seed(int(numbers[0]))
         np.random.seed(int(numbers[1]))
         try:

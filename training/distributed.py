@@ -32,6 +32,7 @@ _LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _SHARDED = "ACCELERATE_USE_FSDP"  # what accelerate launch --use_fsdp sets; torchrun takes it from its user
 _REFUSED = {
     "FSDP_OFFLOAD_PARAMS": "keeping weights in the memory of the CPU",
+    "FSDP_ACTIVATION_CHECKPOINTING": "activation checkpointing",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
 }
@@ -226,6 +227,8 @@ def joint_work() -> Iterator[None]:
     """Say that another process ended as what it is: its own message tells why."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:  # torch has no narrower class for a closed connection
         raise UnavailableError(
             f"another process of this job has ended ({str(error).splitlines()[0][:160]}); see its message, then run the "
@@ -257,6 +260,9 @@ def joined() -> Iterator[Processes]:
 
 def _sharded(device: torch.device) -> Processes:
     from training.sharding import ShardedGroup  # is built on this module
+
+    # accelerate sets it, and transformers then loads weights on one process alone, for others to be sent
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
 
     return ShardedGroup(device)
 

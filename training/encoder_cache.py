@@ -49,9 +49,10 @@ class EncoderCache:
             for _ in workers.map(lambda utterance: self._ensure(utterance, contexts), utterances):
                 on_done()
 
-    def load(self, utterance: Utterance) -> NDArray[np.float16]:
-        """The outputs (E, D) of an utterance that :meth:`fill` has seen."""
-        output: NDArray[np.float16] = np.load(self._utterances[utterance])
+    def load(self, utterance: Utterance, *, is_mapped: bool = False) -> NDArray[np.float16]:
+        """The outputs (E, D) of an utterance that :meth:`fill` has seen; ``is_mapped`` reads them as they are used."""
+        path = self._utterances[utterance]
+        output: NDArray[np.float16] = np.load(path, mmap_mode="r" if is_mapped else None)
         return output
 
     def encode(self, samples: Samples, num_frames: int) -> NDArray[np.float32]:

@@ -134,8 +134,9 @@ class TrainingLoop:
         while position.step < self.total_steps and position.stale < self._options.patience:
             target = min(self.total_steps, (position.step // interval + 1) * interval)
             loss = self._advance(position, target, hooks)
-            self._evaluate(position, loss, hooks)
-            self._keep(position, store, hooks)
+            weights = self._processes.whole(self._weights)
+            self._evaluate(position, loss, hooks, weights)
+            self._keep(position, store, hooks, weights)
         best = position.best_step
         weights = store.weights(best) if best else None
         self._processes.wait()  # from here on the main one may remove the checkpoints
@@ -143,20 +144,18 @@ class TrainingLoop:
 
     def _begin(self, store: CheckpointStore, hooks: Hooks) -> Position:
         position = Position()
-        score = self._score(hooks)
+        weights = self._processes.whole(self._weights)
+        score = self._processes.from_main(lambda: hooks.score(weights))
         point = CurvePoint(
             step=0, epoch=0.0, loss=0.0, dev_wer=score.wer, dev_term_f1=score.term_f1, metric=score.metric
         )
         position.curve.append(point)
-        self._keep(position, store, hooks)
+        self._keep(position, store, hooks, weights)
         return position
 
-    def _score(self, hooks: Hooks) -> DevScore:
-        weights = self._processes.whole(self._weights)
-        return self._processes.from_main(lambda: hooks.score(weights))
-
-    def _keep(self, position: Position, store: CheckpointStore, hooks: Hooks) -> None:
-        weights = self._processes.whole(self._weights)
+    def _keep(
+        self, position: Position, store: CheckpointStore, hooks: Hooks, weights: Mapping[str, Tensor]
+    ) -> None:
         moments = self._processes.whole(moments_of(self._weights, self._optimizer))
         if self._processes.is_main:
             store.save(position, weights, moments)
@@ -209,8 +208,8 @@ class TrainingLoop:
             total += float(part.detach())
         return total
 
-    def _evaluate(self, position: Position, loss: float, hooks: Hooks) -> None:
-        score = self._score(hooks)
+    def _evaluate(self, position: Position, loss: float, hooks: Hooks, weights: Mapping[str, Tensor]) -> None:
+        score = self._processes.from_main(lambda: hooks.score(weights))
         best = next(point for point in position.curve if point.step == position.best_step)
         if score.key < DevScore(best.dev_wer, best.dev_term_f1).key:
             position.best_step, position.stale = position.step, 0

@@ -31,16 +31,14 @@ class LoraMethod:
     name = "lora"
 
     def __init__(
-        self, model: Any, encodings: Encodings, frame: Frame, start: Mapping[str, Tensor], *, part: str,
-        rank: int, alpha: float,
-    ) -> None:  # fmt: skip
+        self, model: Any, encodings: Encodings, frame: Frame, *, part: str, rank: int, alpha: float
+    ) -> None:
         """Put adapters into ``model``; they begin as no change at all.
 
         Args:
             model: a ``WhisperForConditionalGeneration``; its modules are wrapped in place.
             encodings: cached for ``part`` "decoder", live for "both".
             frame: around the labels.
-            start: the model's weights, whole: those in ``model`` may come to be divided between processes.
             part: "decoder" or "both".
             rank: R of each adapter.
             alpha: changes are scaled by alpha / rank.
@@ -48,10 +46,15 @@ class LoraMethod:
         from peft import LoraConfig, inject_adapter_in_model
 
         self.config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=_LAYERS[part])
+        # those in the model may come to be divided between processes
+        self._start = {
+            f"{name}.weight": module.weight.detach().cpu().clone()
+            for name, module in model.named_modules()
+            if re.fullmatch(_LAYERS[part], name)
+        }
         self.model = inject_adapter_in_model(self.config, model)
         self._encodings = encodings
         self._frame = frame
-        self._start = start
         self._scale = alpha / rank
 
     def trainable(self) -> dict[str, Tensor]:

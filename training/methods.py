@@ -99,7 +99,7 @@ class Encodings(Protocol):
         ...
 
     def by_context(self, examples: Sequence[Example]) -> list[list[Example]]:
-        """A batch by context, computing nothing."""
+        """A batch by context, without what a model would compute."""
         ...
 
 
@@ -121,8 +121,8 @@ class CachedEncodings:
 
     def by_context(self, examples: Sequence[Example]) -> list[list[Example]]:
         """See :class:`Encodings`."""
-        outputs = [self._cache.load(example.utterance) for example in examples]
-        return [members for members, _ in _by_length(examples, outputs)]
+        lengths = [self._cache.load(example.utterance, is_mapped=True) for example in examples]
+        return [members for members, _ in _by_length(examples, lengths)]
 
 
 class LiveEncodings:
@@ -149,8 +149,9 @@ class LiveEncodings:
 
     def by_context(self, examples: Sequence[Example]) -> list[list[Example]]:
         """See :class:`Encodings`."""
-        features = [self._features(example, 0) for example in examples]
-        return [members for members, _ in _by_length(examples, features)]
+        frames = [self._contexts.frames(one.utterance, len(load_samples(one.utterance))) for one in examples]
+        lengths = [np.broadcast_to(np.float32(0), (count,)) for count in frames]
+        return [members for members, _ in _by_length(examples, lengths)]
 
     def _features(self, example: Example, step: int) -> NDArray[np.float32]:
         """Features (M, F) in the context of the example."""

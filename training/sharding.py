@@ -31,8 +31,8 @@ class ShardedGroup(ProcessGroup):
             fully_shard(layer, mesh=mesh)
         root = _LossModule(method)
         fully_shard(root, mesh=mesh)
+        _drop_no_layers(method.model)
         for module in root.modules():
-            module._is_fsdp_managed_module = True  # transformers runs layers that layer drop skips, too
             if isinstance(module, FSDPModule):
                 module.set_gradient_divide_factor(1.0)  # shares weigh by their labels: a sum, no mean
                 module.set_force_sum_reduction_for_comms(True)  # gloo knows no other
@@ -57,10 +57,12 @@ class ShardedGroup(ProcessGroup):
 
     def whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """See :class:`training.distributed.Processes`."""
+        from torch.distributed.tensor import DTensor
+
         together: dict[str, Tensor] = {}
         for name, value in tensors.items():
             with joint_work():
-                full = value.full_tensor() if hasattr(value, "full_tensor") else value
+                full = value.full_tensor() if isinstance(value, DTensor) else value
             if self.is_main:  # one by one, so that the others never hold more than one
                 together[name] = full.detach().cpu()
         return together
@@ -75,13 +77,21 @@ class _LossModule(torch.nn.Module):
         self._loss = method.loss
 
     def forward(self, examples: Sequence[Example], step: int) -> Tensor:
-        # kept casts would hold every layer's weights to the end of the pass
+        # the cache of casts would hold what the backward pass does not need
         with torch.autocast(self.model.device.type, enabled=_autocasts(self.model), cache_enabled=False):
             return self._loss(examples, step)
 
 
 def _autocasts(model: Any) -> bool:
     return bool(torch.is_autocast_enabled(model.device.type))
+
+
+def _drop_no_layers(model: Any) -> None:
+    """Processes that skip different layers would wait for each other for ever."""
+    for module in (model.config, *model.modules()):
+        for name in ("layerdrop", "encoder_layerdrop", "decoder_layerdrop"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
 
 
 def _layers(model: Any) -> Iterator[torch.nn.Module]:

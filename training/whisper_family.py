@@ -153,9 +153,8 @@ class WhisperFamily:
             return DecoderMethod(self.model, encodings, frame)
         options = self._spec.training
         return LoraMethod(
-            self.model, encodings, frame, self.start_state, part=plan.part, rank=options.lora_rank,
-            alpha=options.lora_alpha,
-        )  # fmt: skip
+            self.model, encodings, frame, part=plan.part, rank=options.lora_rank, alpha=options.lora_alpha
+        )
 
     def _frame(self, examples: Sequence[Example]) -> Frame:
         """Every example behind the prompt of its language, the job's where it names none."""

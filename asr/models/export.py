@@ -106,6 +106,8 @@ def latency_ratio(
     Both in turn, probe by probe; the shortest of ``rounds`` counts for each probe, so that other work on the machine
     counts for little.
     """
+    if not probes:
+        return 1.0
     engines = (base, other)
     shortest = [[math.inf] * len(probes) for _ in engines]
     for _ in range(rounds):

@@ -26,9 +26,8 @@ def test_the_committed_stubs_are_fresh() -> None:
 def test_a_changed_and_a_missing_stub_are_named(tmp_path: Path) -> None:
     pytest.importorskip("grpc_tools")
     shutil.copytree(ROOT / "proto", tmp_path / "proto")
-    shutil.copytree(
-        ROOT / "asr" / "v1", tmp_path / "asr" / "v1", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    for folder in (Path("asr") / "v1", Path("asr") / "riva" / "v1"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     stubs = tmp_path / "asr" / "v1"
     (stubs / "models_pb2.py").unlink()
     (stubs / "speech_pb2.py").write_text("# edited by hand\n")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from torch.distributed.tensor import DTensor
 
 from asr.data.manifest import read_manifest
 from asr.models.checkpoint import load_whisper
+from asr.models.contexts import OWN
 from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.models.whisper_tokens import WhisperTokenizer
 from training.checkpoint import CheckpointStore
+from training.contexts import TrainingContexts
 from training.distributed import Processes, joined
 from training.encoder_cache import EncoderCache
-from training.examples import make_examples
-from training.loop import DevScore, Hooks, TrainingLoop
+from training.examples import Example, make_examples
+from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult
 from training.lora import LoraMethod
 from training.methods import CachedEncodings, DecoderMethod, Frame, LiveEncodings, Method
 from training.spec import TrainingOptions
@@ -34,39 +36,61 @@ from training.spec import TrainingOptions
 BATCH_SIZE = 3
 
 
+RUNS = {"to the end": (2, 9), "stopped": (50, 2), "adapters": (1, 9)}
+"""Epochs and patience: to the end, with a dev score that only gets worse, and with adapters in own contexts."""
+
+
 class StopError(Exception):
     """A run is to end here."""
 
 
-def run(
-    processes: Processes, whisper: Path, manifest: Path, work: Path, stop_after: int | None = None
-) -> dict[str, Any]:
-    """Train to the end, with a dev score that only gets worse, and with adapters; return what this rank saw.
+@dataclass(frozen=True)
+class Data:
+    """What is trained on, and where it is cached."""
 
-    With ``stop_after``, the first of them alone, and StopError after so many steps.
-    """
+    whisper: Path
+    frame: Frame
+    cached: CachedEncodings
+    train: list[Example]
+    dev: list[Example]
+
+    def method(self, name: str) -> Method:
+        """What learns in the run ``name``."""
+        model = load_whisper(self.whisper)
+        if name != "adapters":
+            return DecoderMethod(model, self.cached, self.frame)
+        torch.manual_seed(0)  # they begin with random directions
+        encodings = LiveEncodings(model, TrainingContexts(context=OWN, seed=0))
+        return LoraMethod(model, encodings, self.frame, part="both", rank=4, alpha=8.0)
+
+
+def read(processes: Processes, whisper: Path, manifest: Path, work: Path) -> Data:
+    """Tokens, and encoder outputs that the main process alone computes."""
     tokenizer = WhisperTokenizer(whisper / "tokenizer.json")
     examples = make_examples(read_manifest(manifest), tokenizer)[0]
-    train, dev = examples[:-1], examples[-1:]
     cache = EncoderCache(work / "encoded", CTranslate2Whisper(whisper / "ctranslate2"), num_workers=1)
     utterances = [example.utterance for example in examples]
     processes.from_main(lambda: cache.fill(utterances, lambda: None))
     cache.fill(utterances, lambda: None)  # on the others: finds the files
     frame = Frame(prompt=tuple(tokenizer.prompt(None)), end_of_text=tokenizer.end_of_text)
     cached = CachedEncodings(cache, processes.device)
+    return Data(whisper, frame, cached, train=examples[:-1], dev=examples[-1:])
+
+
+def run(
+    processes: Processes, whisper: Path, manifest: Path, work: Path, stop_after: int | None = None
+) -> dict[str, Any]:
+    """Train as ``RUNS`` says; return what this rank saw. With ``stop_after``, StopError after so many steps."""
+    data = read(processes, whisper, manifest, work)
     seen: dict[str, Any] = {"calls": 0}
+    scored = data.method("to the end")
 
-    def method_of(name: str) -> Method:
-        torch.manual_seed(0)  # adapters begin with random directions
-        model = load_whisper(whisper)
-        if name != "adapters":
-            return DecoderMethod(model, cached, frame)
-        start = {key: value.detach().clone() for key, value in model.state_dict().items()}
-        return LoraMethod(model, LiveEncodings(model), frame, start, part="both", rank=4, alpha=8.0)
+    def on_step(step: int, _loss: float) -> None:
+        if step == stop_after:
+            raise StopError
 
-    scored = DecoderMethod(load_whisper(whisper), cached, frame)
-    for name, epochs, patience in (("to the end", 2, 9), ("stopped", 50, 2), ("adapters", 1, 9)):
-        method = method_of(name)
+    for name, (epochs, patience) in RUNS.items():
+        method = data.method(name)
         worse = iter(range(1, 100))
 
         def score(
@@ -77,35 +101,33 @@ def run(
                 return DevScore(next(worse), None)
             scored.model.load_state_dict(method.merged(weights), strict=False)
             with torch.inference_mode():
-                return DevScore(float(scored.loss(dev, 0)), None)
-
-        def on_step(step: int, _loss: float) -> None:
-            if step == stop_after:
-                raise StopError
+                return DevScore(float(scored.loss(data.dev, 0)), None)
 
         options = TrainingOptions(
-            learning_rate=2e-4,
-            epochs=epochs,
-            batch_size=BATCH_SIZE,
-            evaluations_per_epoch=3,
-            patience=patience,
+            learning_rate=2e-4, epochs=epochs, batch_size=BATCH_SIZE, evaluations_per_epoch=3, patience=patience
+        )  # fmt: skip
+        loop = TrainingLoop(
+            method, data.train, options=options, seed=3, processes=processes, dtype=torch.float32
         )
-        loop = TrainingLoop(method, train, options=options, seed=3, processes=processes, dtype=torch.float32)
         hooks = Hooks(score=score, on_step=on_step, on_point=lambda _point: None)
         result = loop.run(CheckpointStore(work / name), hooks)
-        seen[name] = [asdict(point) for point in result.curve]
-        seen[f"{name}, best"] = result.best_step
         if processes.is_main and result.weights:
             save_file(result.weights, work / f"{name}.safetensors")
-        shares = (
-            value.to_local() if isinstance(value, DTensor) else value for value in method.trainable().values()
-        )
-        seen[f"{name}, held"] = sum(share.numel() for share in shares)
-        final = {
-            key: full_of(value).sum(dtype=torch.float64).item() for key, value in method.trainable().items()
-        }
-        seen[f"{name}, sums"] = final
+        seen.update(_seen(name, result, method))
     return seen
+
+
+def _seen(name: str, result: TrainingResult, method: Method) -> dict[str, Any]:
+    weights = method.trainable()
+    shares = [value.to_local() if isinstance(value, DTensor) else value for value in weights.values()]
+    return {
+        name: [asdict(point) for point in result.curve],
+        f"{name}, best": result.best_step,
+        f"{name}, held": sum(share.numel() for share in shares),
+        f"{name}, sums": {
+            key: full_of(value).sum(dtype=torch.float64).item() for key, value in weights.items()
+        },
+    }
 
 
 def full_of(value: Tensor) -> Tensor:
@@ -116,5 +138,5 @@ def full_of(value: Tensor) -> Tensor:
 if __name__ == "__main__":
     folders = [Path(argument) for argument in sys.argv[1:]]
     with joined() as joint:
-        found = run(joint, *folders)
+        found = run(joint, folders[0], folders[1], folders[2])
     (folders[2] / f"rank-{joint.rank}.json").write_text(json.dumps(found))

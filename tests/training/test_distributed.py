@@ -55,11 +55,19 @@ def alone(
     return run(OneProcess(torch.device("cpu")), version, manifest, work), work
 
 
-def _launch(version: Path, manifest: Path, work: Path, **variables: str) -> list[dict[str, Any]]:
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+ACCELERATE = (
+    "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1", "--use_fsdp",
+    "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+)  # fmt: skip
+
+
+def _launch(
+    launcher: tuple[str, ...], version: Path, manifest: Path, work: Path, **variables: str
+) -> list[dict[str, Any]]:
     """What both ranks saw."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*launcher, str(SCRIPT), str(version), str(manifest), str(work)],
+        [sys.executable, "-m", *launcher, str(SCRIPT), str(version), str(manifest), str(work)],
         capture_output=True,
         text=True,
         timeout=240,
@@ -76,8 +84,7 @@ def together(
     """Two processes, each with the whole model or with its share of it; and which."""
     is_shared = request.param == "shares of one"
     work = tmp_path_factory.mktemp("together")
-    variables = {"ACCELERATE_USE_FSDP": "true"} if is_shared else {}
-    return _launch(version, manifest, work, **variables), work, is_shared
+    return _launch(ACCELERATE if is_shared else TORCHRUN, version, manifest, work), work, is_shared
 
 
 Together = tuple[list[dict[str, Any]], Path, bool]
@@ -131,7 +138,8 @@ def test_shares_go_on_where_one_process_was_stopped(
     with pytest.raises(script["StopError"]):
         script["run"](OneProcess(torch.device("cpu")), version, manifest, tmp_path, stop_after=4)
     assert [path.name for path in (tmp_path / "to the end").glob("step-*")]
-    main, _ = _launch(version, manifest, tmp_path, ACCELERATE_USE_FSDP="true")
+    main, _ = _launch(TORCHRUN, version, manifest, tmp_path, ACCELERATE_USE_FSDP="true")
+    assert main["calls"] < 7 + 3 + 4  # it did not begin anew
     _same_curves(alone[0]["to the end"], main["to the end"])
 
 

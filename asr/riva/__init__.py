@@ -1,0 +1,1 @@
+"""The wire of clients that were written for NVIDIA Riva."""

@@ -1,0 +1,1 @@
+"""Generated from ``proto/asr/riva/v1``: messages with Riva's field numbers."""

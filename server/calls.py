@@ -1,0 +1,218 @@
+"""Calls, whatever protocol they come in: slot, model and stream held for as long as a call lasts; drained together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from asr.errors import ExpiredError, OptionError, ProtocolError, UnavailableError
+from asr.streaming.messages import (
+    Goodbye,
+    ModelIdentity,
+    Progress,
+    Ready,
+    RecognitionResult,
+    StreamConfig,
+    StreamInput,
+    StreamUpdate,
+)
+from asr.text.languages import language_code
+from server.catalog import Catalog
+from server.deadlines import Deadlines
+from server.leg import StreamServices
+from server.limits import Admission, Limits
+from server.pool import ModelPool
+from server.stream import RecognitionStream
+from server.workers import ServedModel
+
+UNARY_PIECE_S = 5.0  # a whole recording is worked on in pieces, so that others get their turn
+FLUSH_S = 10.0  # for finals of streams that a drain has ended
+
+_M = TypeVar("_M")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recognized:
+    """One recording's finals in the order of their times."""
+
+    results: list[RecognitionResult]
+    model: ModelIdentity
+    duration_s: float
+
+
+class Calls:
+    """Runs calls.
+
+    Args:
+        admission: the server's slots.
+        limits: what one client may use.
+        catalog: resolves selectors.
+        pool: the models in memory.
+        services: what streams share.
+
+    Attributes:
+        limits: what one client may use.
+    """
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        limits: Limits,
+        catalog: Catalog,
+        pool: ModelPool[ServedModel],
+        services: StreamServices,
+    ) -> None:
+        self.limits = limits
+        self._admission = admission
+        self._catalog = catalog
+        self._pool = pool
+        self._services = services
+        self._streams: dict[RecognitionStream, asyncio.Task[Any] | None] = {}
+
+    def slot(self) -> AbstractContextManager[None]:
+        """Hold a slot, from before anything of a call is read.
+
+        Raises:
+            UnavailableError: the server loads or drains.
+            LimitError: all slots are taken.
+        """
+        return self._admission.slot()
+
+    async def first(self, messages: AsyncIterator[_M]) -> _M:
+        """A stream's first message, in time.
+
+        Raises:
+            ProtocolError: there is none.
+            ExpiredError: it does not come in time.
+        """
+        try:
+            async with asyncio.timeout(self.limits.first_message_s):
+                return await anext(messages)
+        except StopAsyncIteration:
+            message = "the stream ended without a message; send config first"
+            raise ProtocolError(message, field="config") from None
+        except TimeoutError:
+            message = f"no config within {self.limits.first_message_s:g} s; send it as the first message"
+            raise ExpiredError(message, reason="FIRST_MESSAGE") from None
+
+    async def recognize(self, config: StreamConfig, audio: bytes) -> Recognized:
+        """Recognise one whole recording; the caller holds a slot.
+
+        Raises:
+            LexituneError: the recording is too long or cannot be decoded, or there is no such model.
+        """
+        duration_s = self._check_recording(config, audio)
+        results: list[RecognitionResult] = []
+
+        async def collect(update: StreamUpdate) -> None:
+            if isinstance(update.event, RecognitionResult) and update.event.is_final:
+                results.append(update.event)
+
+        async with self._lease(config) as model:
+            stream = RecognitionStream(config, model, self._services, collect)
+            with self._open(stream):
+                await stream.run(_pieces(config, audio))
+        results.sort(key=lambda result: (result.start_s, result.channel))
+        return Recognized(results=results, model=_identity(model), duration_s=duration_s)
+
+    async def stream(
+        self,
+        config: StreamConfig,
+        inputs: AsyncIterator[StreamInput],
+        send: Callable[[StreamUpdate], Awaitable[None]],
+        ignored_fields: tuple[str, ...] = (),
+    ) -> None:
+        """Recognise while audio comes, ``Ready`` first; the caller holds a slot.
+
+        Raises:
+            LexituneError: alone or in an exception group; see :meth:`server.stream.RecognitionStream.run`.
+        """
+        async with self._lease(config) as model:
+            ready = Ready(model=_identity(model), limits=self.limits, ignored_fields=ignored_fields)
+            await send(StreamUpdate(event=ready, progress=Progress()))
+            stream = RecognitionStream(config, model, self._services, send)
+            deadlines = Deadlines(self.limits)
+            watcher = asyncio.create_task(deadlines.watch(stream))
+            try:
+                with self._open(stream):
+                    await stream.run(_watched(inputs, deadlines))
+            finally:
+                watcher.cancel()
+
+    async def drain(self, grace_s: float) -> None:
+        """Say goodbye to all streams; end those still open after ``grace_s``, their finals sent."""
+        for stream in self._streams:
+            stream.announce(Goodbye(reason="DRAINING", time_left_s=grace_s))
+        await self._wait_for_streams(grace_s)
+        for stream in self._streams:
+            stream.end(
+                UnavailableError("the server is shutting down; open the stream again", reason="DRAINING")
+            )
+        await self._wait_for_streams(FLUSH_S)
+
+    async def _wait_for_streams(self, timeout_s: float) -> None:
+        if tasks := {task for task in self._streams.values() if task is not None}:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
+    @asynccontextmanager
+    async def _lease(self, config: StreamConfig) -> AsyncIterator[ServedModel]:
+        """The model that the selector means now, pinned until the call ends, and slots for further legs."""
+        with self._admission.slot(config.num_legs - 1):  # the call has one already
+            reference = await asyncio.to_thread(self._catalog.resolve, config.model)
+            async with self._pool.lease(reference) as model:
+                _check_language(config.language, model)
+                yield model
+
+    def _check_recording(self, config: StreamConfig, audio: bytes) -> float:
+        """Length of a recording, s, within its limits."""
+        duration_s = len(audio) / config.frame_bytes / config.sample_rate_hz
+        remedy = "stream it, or send it in parts"
+        if len(audio) > self.limits.max_unary_bytes:
+            message = f"{len(audio)} bytes of audio; at most {self.limits.max_unary_bytes}: {remedy}"
+            raise ProtocolError(message, field="audio")
+        if duration_s > self.limits.max_unary_s:
+            message = f"{duration_s:.1f} s of audio; at most {self.limits.max_unary_s:g} s: {remedy}"
+            raise ProtocolError(message, field="audio")
+        return duration_s
+
+    @contextmanager
+    def _open(self, stream: RecognitionStream) -> Iterator[None]:
+        """Let a drain know of the stream and of the task that serves it."""
+        self._streams[stream] = asyncio.current_task()
+        try:
+            yield
+        finally:
+            del self._streams[stream]
+
+
+async def _watched(inputs: AsyncIterator[StreamInput], deadlines: Deadlines) -> AsyncIterator[StreamInput]:
+    async for one in inputs:
+        deadlines.touch()
+        yield one
+
+
+async def _pieces(config: StreamConfig, audio: bytes) -> AsyncIterator[StreamInput]:
+    step = int(UNARY_PIECE_S * config.sample_rate_hz) * config.frame_bytes
+    for start in range(0, len(audio), step):
+        yield audio[start : start + step]
+
+
+def _identity(model: ServedModel) -> ModelIdentity:
+    return ModelIdentity(
+        name=model.name,
+        version=model.version,
+        reference=model.reference,
+        sha256=model.sha256,
+    )
+
+
+def _check_language(language: str, model: ServedModel) -> None:
+    code = language_code(language)
+    if code and code not in model.languages:
+        known = ", ".join(sorted(model.languages))
+        message = f"{model.name} does not know the language {language!r}; it knows {known}"
+        raise OptionError(message, field="config.language_code")

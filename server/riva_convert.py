@@ -1,0 +1,244 @@
+"""Between the messages of Riva's clients and plain values; what they ask for and do not get is named.
+
+Clients differ in what they leave out: no encoding, no rate, a RIFF header in front of the audio instead. So a call's
+config is known only with its first audio. Times are int32 ms there, finals end with one space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from asr.audio.pcm import Encoding
+from asr.audio.wav_stream import WavFormat
+from asr.errors import OptionError, ProtocolError
+from asr.results import Hypothesis
+from asr.riva.v1 import riva_pb2
+from asr.streaming.messages import (
+    MAX_ALTERNATIVES,
+    MAX_CHANNELS,
+    MAX_RATE_HZ,
+    MIN_RATE_HZ,
+    Finalize,
+    Limits,
+    RecognitionResult,
+    StreamConfig,
+    StreamInput,
+)
+
+FORCE_EOU = "force_eou"
+_ENCODINGS = {
+    riva_pb2.AUDIO_ENCODING_UNSPECIFIED: Encoding.LINEAR16,
+    riva_pb2.AUDIO_ENCODING_LINEAR_PCM: Encoding.LINEAR16,
+    riva_pb2.AUDIO_ENCODING_MULAW: Encoding.MULAW,
+    riva_pb2.AUDIO_ENCODING_ALAW: Encoding.ALAW,
+}
+_MIN_SILENCE_S, _MAX_SILENCE_S = 0.1, 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RivaCall:
+    """What a call asks for, before its audio is seen.
+
+    Attributes:
+        config: the rate is 0 where the client leaves it to a header.
+        ignored: paths of what was asked for and will not be used.
+    """
+
+    config: StreamConfig
+    ignored: tuple[str, ...]
+
+
+def unary_call(request: riva_pb2.RecognizeRequest, models: Mapping[str, str]) -> RivaCall:
+    """What a unary request asks for.
+
+    Raises:
+        OptionError: as for :func:`call_of`.
+    """
+    return call_of(request.config, models, interim_results=False)
+
+
+def stream_call(request: riva_pb2.StreamingRecognizeRequest, models: Mapping[str, str]) -> RivaCall:
+    """What a stream asks for with its first message.
+
+    Raises:
+        ProtocolError: the message holds no config.
+        OptionError: as for :func:`call_of`.
+    """
+    kind = request.WhichOneof("streaming_request")
+    if kind != "streaming_config":
+        message = f"the first message holds {kind or 'nothing'}; it must hold streaming_config"
+        raise ProtocolError(message, field="streaming_config")
+    streaming = request.streaming_config
+    return call_of(streaming.config, models, interim_results=streaming.interim_results)
+
+
+def call_of(
+    config: riva_pb2.RecognitionConfig, models: Mapping[str, str], *, interim_results: bool
+) -> RivaCall:
+    """A config, checked; ``models`` are selectors by the names that clients write.
+
+    Raises:
+        OptionError: an encoding or a number of channels that is not served.
+    """
+    if config.encoding not in _ENCODINGS:
+        served = ", ".join(riva_pb2.AudioEncoding.Name(one) for one in _ENCODINGS)
+        raise OptionError(
+            f"encoding {config.encoding} is not served by this release; send one of {served}",
+            field="config.encoding",
+        )
+    channels = config.audio_channel_count or 1
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise OptionError(
+            f"{channels} channels; give 1 to {MAX_CHANNELS}", field="config.audio_channel_count"
+        )
+    checked = StreamConfig(
+        model=models.get(config.model, config.model),
+        encoding=_ENCODINGS[config.encoding],
+        sample_rate_hz=config.sample_rate_hertz,
+        channel_count=channels,
+        separate_channels=config.enable_separate_recognition_per_channel,
+        language=config.language_code,
+        word_times=config.enable_word_time_offsets,
+        max_alternatives=min(max(config.max_alternatives, 1), MAX_ALTERNATIVES),
+        interim_results=interim_results,
+        end_silence_s=_end_silence_s(config),
+    )
+    return RivaCall(config=checked, ignored=tuple(_ignored(config)))
+
+
+def settled(call: RivaCall, header: WavFormat | None) -> StreamConfig:
+    """The config of a call whose audio has begun: a header counts more than what the client wrote.
+
+    Raises:
+        OptionError: no rate, or one that is not served.
+    """
+    config = call.config
+    if header is not None:
+        config = replace(
+            config,
+            encoding=header.encoding,
+            sample_rate_hz=header.sample_rate_hz,
+            channel_count=header.channel_count,
+        )
+    if not MIN_RATE_HZ <= config.sample_rate_hz <= MAX_RATE_HZ:
+        raise OptionError(
+            f"a sample rate of {config.sample_rate_hz} Hz; give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, or send the audio "
+            "with its RIFF header",
+            field="config.sample_rate_hertz",
+        )
+    if config.channel_count > MAX_CHANNELS:
+        raise OptionError(
+            f"{config.channel_count} channels; at most {MAX_CHANNELS}", field="config.audio_channel_count"
+        )
+    config.session_options()
+    return config
+
+
+def stream_inputs(request: riva_pb2.StreamingRecognizeRequest, limits: Limits) -> list[StreamInput]:
+    """A message after the first one: audio, and behind it what its settings ask for.
+
+    Raises:
+        ProtocolError: a second config, or too much audio.
+    """
+    kind = request.WhichOneof("streaming_request")
+    if kind == "streaming_config":
+        message = "a second config; a stream has one, its first message"
+        raise ProtocolError(message, field="streaming_config")
+    if len(request.audio_content) > limits.max_message_bytes:
+        raise ProtocolError(
+            f"an audio message of {len(request.audio_content)} bytes; at most {limits.max_message_bytes} are allowed: "
+            "send smaller chunks, 20 to 100 ms each",
+            field="audio_content",
+        )
+    inputs: list[StreamInput] = [request.audio_content] if request.audio_content else []
+    if request.runtime_config.get(FORCE_EOU, "").lower() == "true":
+        inputs.append(Finalize())
+    return inputs
+
+
+def stream_response(result: RecognitionResult, processed_s: float) -> riva_pb2.StreamingRecognizeResponse:
+    """A message with one result."""
+    found = riva_pb2.StreamingRecognitionResult(
+        alternatives=_alternatives(result),
+        is_final=result.is_final,
+        stability=result.stability,
+        channel_tag=result.channel + 1,
+        audio_processed=processed_s,
+    )
+    return riva_pb2.StreamingRecognizeResponse(results=[found])
+
+
+def recognize_response(results: Iterable[RecognitionResult], duration_s: float) -> riva_pb2.RecognizeResponse:
+    """The finals of a recording in which something was said."""
+    found = [
+        riva_pb2.SpeechRecognitionResult(
+            alternatives=_alternatives(result), channel_tag=result.channel + 1, audio_processed=duration_s
+        )
+        for result in results
+        if result.text
+    ]
+    return riva_pb2.RecognizeResponse(results=found)
+
+
+def models_response(models: Mapping[str, str], asked: str) -> riva_pb2.RivaSpeechRecognitionConfigResponse:
+    """Every model as streaming and as offline; ``models`` are languages by name."""
+    configs = [
+        riva_pb2.RivaSpeechRecognitionConfigResponse.Config(
+            model_name=name,
+            parameters={"type": kind, "language_code": language, "streaming": str(kind == "online")},
+        )
+        for name, language in models.items()
+        if asked in ("", name)
+        for kind in ("online", "offline")
+    ]
+    return riva_pb2.RivaSpeechRecognitionConfigResponse(model_config=configs)
+
+
+def riva_language(languages: Sequence[str]) -> str:
+    """A model's languages as its one ``language_code``."""
+    return "en-US" if tuple(languages) == ("en",) else "multi" if len(languages) > 1 else languages[0]
+
+
+def _alternatives(result: RecognitionResult) -> list[riva_pb2.SpeechRecognitionAlternative]:
+    return [_alternative(one, result.is_final) for one in result.alternatives]
+
+
+def _alternative(hypothesis: Hypothesis, is_final: bool) -> riva_pb2.SpeechRecognitionAlternative:
+    words = [
+        riva_pb2.WordInfo(
+            word=word.text,
+            start_time=round(1000 * word.start_s),
+            end_time=round(1000 * word.end_s),
+            confidence=word.confidence,
+        )
+        for word in hypothesis.words
+    ]
+    text = f"{hypothesis.text} " if is_final else hypothesis.text
+    return riva_pb2.SpeechRecognitionAlternative(
+        transcript=text, confidence=hypothesis.confidence, words=words
+    )
+
+
+def _end_silence_s(config: riva_pb2.RecognitionConfig) -> float | None:
+    """Trailing silence that ends an utterance, within our limits; None where the client does not say."""
+    stop_ms = config.endpointing_config.stop_history
+    if stop_ms <= 0:
+        return None
+    return min(max(stop_ms / 1000, _MIN_SILENCE_S), _MAX_SILENCE_S)
+
+
+def _ignored(config: riva_pb2.RecognitionConfig) -> Iterable[str]:
+    if config.max_alternatives > MAX_ALTERNATIVES:
+        yield "config.max_alternatives"
+    stop_ms = config.endpointing_config.stop_history
+    if stop_ms > 0 and not _MIN_SILENCE_S <= stop_ms / 1000 <= _MAX_SILENCE_S:
+        yield "config.endpointing_config.stop_history"
+    if any(context.phrases for context in config.speech_contexts):
+        yield "config.speech_contexts"
+    for unknown in UnknownFieldSet(config):  # type: ignore[attr-defined]  # absent from the stubs
+        yield f"config.{unknown.field_number}"
+    for unknown in UnknownFieldSet(config.endpointing_config):  # type: ignore[attr-defined]
+        yield f"config.endpointing_config.{unknown.field_number}"

@@ -59,10 +59,6 @@ class Pending:
     request: DecodeRequest
     future: Future[Decoded]
 
-    def close(self) -> None:
-        """Take it back."""
-        self.future.cancel()
-
     def final_result(self, hypotheses: Decoded) -> RecognitionResult:
         """The answer."""
         return self.leg.result(self.request, hypotheses, 1.0)

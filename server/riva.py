@@ -42,7 +42,7 @@ class RivaServicer:
 
     def mount(self, server: grpc.aio.Server) -> None:
         """Serve under Riva's method paths."""
-        handlers = {
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "Recognize": grpc.unary_unary_rpc_method_handler(
                 self.recognize,
                 riva_pb2.RecognizeRequest.FromString,

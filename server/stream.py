@@ -95,8 +95,10 @@ class RecognitionStream:
                 group.create_task(self._work(group))
                 group.create_task(self._write())
         finally:
-            for one in (*self._legs, *self._pending_finals):
-                one.close()
+            for leg in self._legs:
+                leg.close()
+            for pending in self._pending_finals:
+                pending.future.cancel()
         if self._ended_by is not None:
             raise self._ended_by
 

@@ -138,9 +138,9 @@ class TrainingLoop:
             self._evaluate(position, loss, hooks, weights)
             self._keep(position, store, hooks, weights)
         best = position.best_step
-        weights = store.weights(best) if best else None
+        learned = store.weights(best) if best else None
         self._processes.wait()  # from here on the main one may remove the checkpoints
-        return TrainingResult(best_step=best, weights=weights, curve=tuple(position.curve))
+        return TrainingResult(best_step=best, weights=learned, curve=tuple(position.curve))
 
     def _begin(self, store: CheckpointStore, hooks: Hooks) -> Position:
         position = Position()

@@ -176,17 +176,21 @@ def _by_length(
 
 
 class DecoderMethod:
-    """Encoder frozen and not even run: its outputs come from the cache. The decoder learns, embeddings included."""
+    """Encoder frozen and not even run: its outputs come from the cache. The decoder learns."""
 
     name = "decoder"
 
-    def __init__(self, model: Any, encodings: Encodings, frame: Frame) -> None:
+    def __init__(
+        self, model: Any, encodings: Encodings, frame: Frame, *, learn_embeddings: bool = True
+    ) -> None:
+        """Prepare ``model``; with ``learn_embeddings`` the token embeddings learn, too, which are also the outputs."""
         self.model = model
         self._encodings = encodings
         self._frame = frame
         model.requires_grad_(False)
         model.model.decoder.requires_grad_(True)
         model.model.decoder.embed_positions.requires_grad_(False)
+        model.model.decoder.embed_tokens.requires_grad_(learn_embeddings)
 
     def trainable(self) -> dict[str, Tensor]:
         """See :class:`Method`."""

@@ -48,6 +48,8 @@ class TrainingOptions:
             is trained: by full, and by LoRA in both parts.
         replay_share: synthesised everyday sentences to train on beside, per domain utterance; at most 400.
         max_train_sentences: of ``--text``; the rest is left out, and said so.
+        learn_embeddings: whether the method decoder also changes the token embeddings, which are also its outputs: more
+            is learned of new words, and more of everyday speech is lost.
         lora_part: what LoRA changes: "decoder" over cached encoder outputs, "both", or "auto" by the hours recorded.
         lora_rank: of each adapter.
         lora_alpha: changes are scaled by alpha / rank.
@@ -70,6 +72,7 @@ class TrainingOptions:
     spec_masks: int = 0
     replay_share: float = 0.2
     max_train_sentences: int = 2000
+    learn_embeddings: bool = True
     lora_part: str = "auto"
     lora_rank: int = 16
     lora_alpha: float = 32.0

@@ -150,7 +150,8 @@ class WhisperFamily:
         else:
             encodings = live
         if plan.method == "decoder":
-            return DecoderMethod(self.model, encodings, frame)
+            learn_embeddings = self._spec.training.learn_embeddings
+            return DecoderMethod(self.model, encodings, frame, learn_embeddings=learn_embeddings)
         options = self._spec.training
         return LoraMethod(
             self.model, encodings, frame, part=plan.part, rank=options.lora_rank, alpha=options.lora_alpha

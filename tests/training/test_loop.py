@@ -241,6 +241,25 @@ def test_the_kept_adapter_is_read_by_peft_and_adds_exactly_the_served_mix(
         torch.testing.assert_close(merged[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_embeddings_learn_only_if_asked_to(
+    version: Path, examples: list[Example], frame: Frame, tmp_path: Path
+) -> None:
+    """They are the outputs, too: tied, so both stay."""
+    method = DecoderMethod(
+        load_whisper(version),
+        _cached(version, examples, tmp_path / "encoded"),
+        frame,
+        learn_embeddings=False,
+    )
+    before = {name: value.clone() for name, value in method.model.state_dict().items()}
+    _loop(method, examples).run(CheckpointStore(tmp_path / "steps"), _hooks(iter([0.9] * 9), -1))
+    changed = {
+        name for name, value in method.model.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert changed == set(method.trainable())
+    assert changed and not any("embed" in name or "proj_out" in name for name in changed)
+
+
 def test_a_torn_checkpoint_is_not_seen(tmp_path: Path) -> None:
     weights = {"w": torch.nn.Parameter(torch.ones(2))}
     store = CheckpointStore(tmp_path)

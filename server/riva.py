@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 
 from asr.audio.wav_stream import WavStream
+from asr.errors import ExpiredError
 from asr.riva.v1 import riva_pb2
 from asr.streaming.messages import RecognitionResult, StreamConfig, StreamInput, StreamUpdate
 from server import riva_convert
@@ -105,14 +106,16 @@ class RivaServicer:
     ) -> tuple[StreamConfig, AsyncIterator[StreamInput]]:
         """The config once the audio says whether it has a header, and all inputs from the first on."""
         wav, early = WavStream(), list[StreamInput]()
-        while not wav.is_decided:
-            try:
-                async with asyncio.timeout(self._calls.limits.idle_s):
+        try:
+            async with asyncio.timeout(self._calls.limits.idle_s):
+                while not wav.is_decided:
                     request = await anext(requests)
-            except StopAsyncIteration:
-                early.append(wav.flush())
-                break
-            early += _unwrapped(wav, riva_convert.stream_inputs(request, self._calls.limits))
+                    early += _unwrapped(wav, riva_convert.stream_inputs(request, self._calls.limits))
+        except StopAsyncIteration:
+            early.append(wav.flush())
+        except TimeoutError:
+            message = f"no audio within {self._calls.limits.idle_s:g} s; send it, silence too, as it comes"
+            raise ExpiredError(message, reason="IDLE") from None
         return riva_convert.settled(call, wav.format), self._inputs(early, wav, requests)
 
     async def _inputs(
@@ -129,7 +132,9 @@ class RivaServicer:
 
 
 def _unwrapped(wav: WavStream, inputs: list[StreamInput]) -> list[StreamInput]:
-    return [wav.push(one) if isinstance(one, bytes) else one for one in inputs]
+    """What of the inputs is known to be audio; before there is any, there is nothing to be made final."""
+    unwrapped = [wav.push(one) if isinstance(one, bytes) else one for one in inputs]
+    return [one for one in unwrapped if one] if wav.is_decided else []
 
 
 def _tell(context: Context, call: RivaCall) -> None:

@@ -15,6 +15,7 @@ from asr.audio.pcm import Encoding, encode_pcm
 from asr.client import RecognitionResult, SpeechClient, StreamConfig
 from asr.models.base import Samples
 from server.config import ServerConfig
+from server.limits import Limits
 
 riva = pytest.importorskip("riva.client", reason="the stock client is in the dev extra")
 rasr = pytest.importorskip("riva.client.proto.riva_asr_pb2")
@@ -236,6 +237,24 @@ def test_what_cannot_be_recognised_is_blamed_by_its_path(
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
     assert any(detail.Unpack(bad) for detail in status.details)
     assert [one.field for one in bad.field_violations] == [field]
+
+
+def test_a_call_that_never_sends_audio_ends(running_server: Any) -> None:
+    """Asking for finals meanwhile is no audio."""
+    config = ServerConfig(address="127.0.0.1:0", decode_workers=1, limits=Limits(idle_s=0.3))
+    with running_server(config) as server:
+        stub = riva.ASRService(riva.Auth(uri=server.address, use_ssl=False)).stub
+
+        def requests() -> Iterator[Any]:
+            streaming = rasr.StreamingRecognitionConfig(config=_config())
+            yield rasr.StreamingRecognizeRequest(streaming_config=streaming)
+            yield rasr.StreamingRecognizeRequest(runtime_config={"force_eou": "true"})
+            yield rasr.StreamingRecognizeRequest(audio_content=b"RIF")
+            server.wait_for(lambda: server.application.num_active == 0)
+
+        with pytest.raises(grpc.RpcError, match=r"no audio within 0\.3 s") as ended:
+            list(stub.StreamingRecognize(requests()))
+        assert ended.value.code() is grpc.StatusCode.ABORTED
 
 
 def test_only_a_config_opens_a_stream(service: Any) -> None:

@@ -72,6 +72,7 @@ class Calls:
         self._pool = pool
         self._services = services
         self._streams: dict[RecognitionStream, asyncio.Task[Any] | None] = {}
+        self._waiting: set[asyncio.Task[Any]] = set()
 
     def slot(self) -> AbstractContextManager[None]:
         """Hold a slot, from before anything of a call is read.
@@ -90,7 +91,7 @@ class Calls:
             ExpiredError: it does not come in time.
         """
         try:
-            async with asyncio.timeout(self.limits.first_message_s):
+            async with self.waiting(), asyncio.timeout(self.limits.first_message_s):
                 return await anext(messages)
         except StopAsyncIteration:
             message = "the stream ended without a message; send config first"
@@ -98,6 +99,25 @@ class Calls:
         except TimeoutError:
             message = f"no config within {self.limits.first_message_s:g} s; send it as the first message"
             raise ExpiredError(message, reason="FIRST_MESSAGE") from None
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """A block in which a call waits for its client before its stream has begun; a drain ends it.
+
+        Raises:
+            UnavailableError: the server drains.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if task in self._waiting or task.uncancel() > 0:  # not the drain, or not it alone
+                raise
+            raise _draining() from None
+        finally:
+            self._waiting.discard(task)
 
     async def recognize(self, config: StreamConfig, audio: bytes) -> Recognized:
         """Recognise one whole recording; the caller holds a slot.
@@ -145,13 +165,14 @@ class Calls:
 
     async def drain(self, grace_s: float) -> None:
         """Say goodbye to all streams; end those still open after ``grace_s``, their finals sent."""
+        waiting, self._waiting = self._waiting, set()
+        for task in waiting:
+            task.cancel()
         for stream in self._streams:
             stream.announce(Goodbye(reason="DRAINING", time_left_s=grace_s))
         await self._wait_for_streams(grace_s)
         for stream in self._streams:
-            stream.end(
-                UnavailableError("the server is shutting down; open the stream again", reason="DRAINING")
-            )
+            stream.end(_draining())
         await self._wait_for_streams(FLUSH_S)
 
     async def _wait_for_streams(self, timeout_s: float) -> None:
@@ -161,7 +182,7 @@ class Calls:
     @asynccontextmanager
     async def _lease(self, config: StreamConfig) -> AsyncIterator[ServedModel]:
         """The model that the selector means now, pinned until the call ends, and slots for further legs."""
-        with self._admission.slot(config.num_legs - 1):  # the call has one already
+        with self._admission.further(config.num_legs - 1):
             reference = await asyncio.to_thread(self._catalog.resolve, config.model)
             async with self._pool.lease(reference) as model:
                 _check_language(config.language, model)
@@ -187,6 +208,10 @@ class Calls:
             yield
         finally:
             del self._streams[stream]
+
+
+def _draining() -> UnavailableError:
+    return UnavailableError("the server is shutting down; open the stream again", reason="DRAINING")
 
 
 async def _watched(inputs: AsyncIterator[StreamInput], deadlines: Deadlines) -> AsyncIterator[StreamInput]:

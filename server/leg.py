@@ -6,6 +6,7 @@ What is open has at most one interim and one early final on the way. Tasks and o
 from __future__ import annotations
 
 import uuid
+from asyncio import Task
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -81,6 +82,7 @@ class Leg:
         self._decodes = services.decodes
         self._stabilizer = Stabilizer()
         self._interim: Pending | None = None
+        self._delivery: Task[None] | None = None
         self._early: Pending | None = None
         self._last_final_id = 0
         language = language_code(config.language) or None
@@ -114,15 +116,24 @@ class Leg:
             self._early = self._submit(request, self._final_options, Urgency.EARLY)
 
     def offer_interim(self, request: DecodeRequest) -> Pending | None:
-        """Decode an interim unless one runs or there is no room; one that only waits is stale and makes way."""
-        if self._interim is not None and self._interim.future.running():
-            return None
+        """Decode an interim unless one is on its way or there is no room; one that only waits is stale and makes way.
+
+        Who delivers it says so with :meth:`delivers`.
+        """
+        if self._interim is not None and self._delivery is not None and not self._delivery.done():
+            future = self._interim.future
+            if future.running() or future.done():
+                return None
         self._drop_interim()
         try:
             self._interim = self._submit(request, self._interim_options, Urgency.INTERIM)
         except LimitError:  # an interim is worth no stream: the next one may find room
             return None
         return self._interim
+
+    def delivers(self, delivery: Task[None]) -> None:
+        """The newest interim is delivered by this task, which ends when it comes too late."""
+        self._delivery = delivery
 
     def interim_result(self, pending: Pending, hypotheses: Decoded) -> RecognitionResult | None:
         """What is shown of an interim; None if its utterance is closed."""
@@ -153,6 +164,9 @@ class Leg:
         self._drop_early()
 
     def _drop_interim(self) -> None:
+        if self._delivery is not None:
+            self._delivery.cancel()
+            self._delivery = None
         if self._interim is not None:
             self._interim.future.cancel()
             self._interim = None

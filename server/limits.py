@@ -36,14 +36,24 @@ class Admission:
         self.num_active = 0
 
     @contextmanager
-    def slot(self, count: int = 1) -> Iterator[None]:
-        """Hold ``count`` of the server's slots: one for a call, and more for its further legs.
+    def slot(self) -> Iterator[None]:
+        """Hold one of the server's slots for a call.
 
         Raises:
             UnavailableError: the server loads or drains.
             LimitError: all slots are taken.
         """
         self.check_serving()
+        with self.further(1):
+            yield
+
+    @contextmanager
+    def further(self, count: int) -> Iterator[None]:
+        """Hold ``count`` slots more, for the further legs of a call that is served.
+
+        Raises:
+            LimitError: so many are not free.
+        """
         free = self._limits.max_streams - self.num_active
         if free < count:
             raise LimitError(

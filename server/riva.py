@@ -36,7 +36,7 @@ class RivaServicer:
         languages: of the models that can be asked for, by name.
     """
 
-    def __init__(self, calls: Calls, models: Mapping[str, str], languages: Mapping[str, str]) -> None:
+    def __init__(self, calls: Calls, models: Mapping[str, str], languages: dict[str, str]) -> None:
         self._calls = calls
         self._models = models
         self._languages = languages
@@ -98,7 +98,12 @@ class RivaServicer:
     ) -> riva_pb2.RivaSpeechRecognitionConfigResponse:
         """The models that can be asked for."""
         async with status_boundary(context, "Riva GetRivaSpeechRecognitionConfig"):
-            return riva_convert.models_response(self._languages, request.model_name)
+            with self._calls.slot():
+                mapped = {
+                    name: self._languages.get(model.partition("@")[0]) for name, model in self._models.items()
+                }
+                known = self._languages | {name: code for name, code in mapped.items() if code}
+                return riva_convert.models_response(known, request.model_name)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def _begun(
@@ -107,7 +112,7 @@ class RivaServicer:
         """The config once the audio says whether it has a header, and all inputs from the first on."""
         wav, early = WavStream(), list[StreamInput]()
         try:
-            async with asyncio.timeout(self._calls.limits.idle_s):
+            async with self._calls.waiting(), asyncio.timeout(self._calls.limits.idle_s):
                 while not wav.is_decided:
                     request = await anext(requests)
                     early += _unwrapped(wav, riva_convert.stream_inputs(request, self._calls.limits))
@@ -127,7 +132,8 @@ class RivaServicer:
         for one in early:
             yield one
         async for request in requests:
-            for one in _unwrapped(wav, riva_convert.stream_inputs(request, self._calls.limits)):
+            inputs = _unwrapped(wav, riva_convert.stream_inputs(request, self._calls.limits))
+            for one in inputs or [b""]:  # without audio, too, it is a message: the stream does not idle
                 yield one
 
 

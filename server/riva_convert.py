@@ -29,12 +29,14 @@ from asr.streaming.messages import (
 )
 
 FORCE_EOU = "force_eou"
+MAX_IGNORED = 50  # metadata is limited
 _ENCODINGS = {
     riva_pb2.AUDIO_ENCODING_UNSPECIFIED: Encoding.LINEAR16,
     riva_pb2.AUDIO_ENCODING_LINEAR_PCM: Encoding.LINEAR16,
     riva_pb2.AUDIO_ENCODING_MULAW: Encoding.MULAW,
     riva_pb2.AUDIO_ENCODING_ALAW: Encoding.ALAW,
 }
+_ANY_LANGUAGE = ("multi", "auto")
 _MIN_SILENCE_S, _MAX_SILENCE_S = 0.1, 10.0
 
 
@@ -100,13 +102,14 @@ def call_of(
         sample_rate_hz=config.sample_rate_hertz,
         channel_count=channels,
         separate_channels=config.enable_separate_recognition_per_channel,
-        language=config.language_code,
+        language="" if config.language_code in _ANY_LANGUAGE else config.language_code,
         word_times=config.enable_word_time_offsets,
         max_alternatives=min(max(config.max_alternatives, 1), MAX_ALTERNATIVES),
         interim_results=interim_results,
         end_silence_s=_end_silence_s(config),
     )
-    return RivaCall(config=checked, ignored=tuple(_ignored(config)))
+    ignored = tuple(dict.fromkeys(_ignored(config)))
+    return RivaCall(config=checked, ignored=ignored[:MAX_IGNORED])
 
 
 def settled(call: RivaCall, header: WavFormat | None) -> StreamConfig:

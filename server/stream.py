@@ -29,7 +29,7 @@ from asr.streaming.session import DecodeRequest
 from server.inbox import Inbox
 from server.leg import Leg, Model, Pending, StreamServices
 
-MAX_PENDING_FINALS = 2  # of one leg; then its audio waits, and at last its client
+MAX_PENDING_FINALS = 2  # for each leg; then audio waits, and at last its client
 _MAX_UNSENT = 64
 
 _LOG = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ class RecognitionStream:
             elif event.is_early:
                 leg.begin_early(event)
             elif (pending := leg.offer_interim(event)) is not None:
-                group.create_task(self._deliver_interim(pending))
+                leg.delivers(group.create_task(self._deliver_interim(pending)))
         self._searched_s, self._skipped_s = self._pcm.received_s, self._pcm.skipped_s
 
     async def _release_markers(self, settled_s: float) -> None:

@@ -44,7 +44,9 @@ class WavStream:
         self.is_decided = False
         self.format: WavFormat | None = None
         self._head = bytearray()
+        self._position = 12  # of the first chunk that was not read
         self._left: int | None = None
+        self._behind = bytearray()
 
     def push(self, payload: bytes) -> bytes:
         """The audio that is known now; empty while the header is not whole.
@@ -79,11 +81,19 @@ class WavStream:
         return bytes(self._head)
 
     def _audio(self, payload: bytes) -> bytes:
-        """What of ``payload`` is in the data chunk: others may follow it."""
+        """What of ``payload`` is in the data chunk: others may follow it, but no more audio."""
         if self._left is None:
             return payload
-        payload = payload[: self._left]
+        payload, behind = payload[: self._left], payload[self._left :]
         self._left -= len(payload)
+        if len(self._behind) < 5:
+            self._behind += behind[:5]
+            name = bytes(self._behind).lstrip(b"\0")[:4]  # a chunk of odd length is followed by a zero
+            if len(name) == 4 and (name == b"RIFF" or not name.isascii() or not name.decode().isprintable()):
+                raise AudioError(
+                    "the audio goes on behind the end that its RIFF header names; send one header with the whole "
+                    "length, or with 0 for a length that is not known"
+                )
         return payload
 
     def _data_start(self) -> int | None:
@@ -97,8 +107,7 @@ class WavStream:
             raise AudioError(
                 f"a RIFF header of {bytes(head[8:12])!r}, not WAVE; send a WAVE file or raw audio"
             )
-        position = 12
-        while len(head) >= position + 8:
+        while len(head) >= (position := self._position) + 8:
             name, size = struct.unpack_from("<4sI", head, position)
             if name == b"data":
                 if self.format is None:
@@ -115,7 +124,7 @@ class WavStream:
                 return None
             if name == b"fmt ":
                 self.format = _format(bytes(head[position + 8 : position + 8 + size]))
-            position += 8 + size + size % 2
+            self._position += 8 + size + size % 2
         return None
 
 

@@ -131,12 +131,16 @@ def test_models_are_listed_with_what_scripts_index(service: Any) -> None:
     request = rasr.RivaSpeechRecognitionConfigRequest()
     configs = service.stub.GetRivaSpeechRecognitionConfig(request).model_config
     assert {(one.model_name, one.parameters["type"]) for one in configs} == {
-        ("tiny.en", "online"),
-        ("tiny.en", "offline"),
+        (name, kind) for name in ("tiny.en", "conformer-en-US") for kind in ("online", "offline")
     }
     assert {one.parameters["language_code"] for one in configs} == {"en-US"}
     named = rasr.RivaSpeechRecognitionConfigRequest(model_name="nothing")
     assert not service.stub.GetRivaSpeechRecognitionConfig(named).model_config
+
+
+@pytest.mark.parametrize("language", ["", "en", "multi", "auto"])
+def test_a_language_may_be_left_open(service: Any, recording: Path, language: str) -> None:
+    assert service.offline_recognize(recording.read_bytes(), _config(language_code=language)).results
 
 
 @pytest.mark.parametrize("model", ["", "tiny.en", "tiny.en@bundled", "conformer-en-US"])
@@ -255,6 +259,22 @@ def test_a_call_that_never_sends_audio_ends(running_server: Any) -> None:
         with pytest.raises(grpc.RpcError, match=r"no audio within 0\.3 s") as ended:
             list(stub.StreamingRecognize(requests()))
         assert ended.value.code() is grpc.StatusCode.ABORTED
+
+
+def test_a_drain_does_not_wait_for_audio_that_never_came(running_server: Any) -> None:
+    with running_server(ServerConfig(address="127.0.0.1:0", decode_workers=1)) as server:
+        stub = riva.ASRService(riva.Auth(uri=server.address, use_ssl=False)).stub
+
+        def requests() -> Iterator[Any]:
+            yield rasr.StreamingRecognizeRequest(
+                streaming_config=rasr.StreamingRecognitionConfig(config=_config())
+            )
+            server.wait_for(lambda: server.application.num_active == 1)
+            server.run(server.application.drain())
+
+        with pytest.raises(grpc.RpcError, match="the server is shutting down") as ended:
+            list(stub.StreamingRecognize(requests()))
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def test_only_a_config_opens_a_stream(service: Any) -> None:

@@ -33,9 +33,12 @@ def test_further_legs_take_slots_and_give_them_back() -> None:
     admission = Admission(Limits(max_streams=3))
     admission.state = ServingState.SERVING
     with admission.slot():
-        with admission.slot(2):
+        with admission.further(2):
             assert admission.num_active == 3
-        with pytest.raises(LimitError, match="2 of 3 slots are free, and 3 are asked for"), admission.slot(3):
+        with (
+            pytest.raises(LimitError, match="2 of 3 slots are free, and 3 are asked for"),
+            admission.further(3),
+        ):
             pass
         assert admission.num_active == 1
     assert admission.num_active == 0

@@ -18,7 +18,14 @@ from asr.errors import AudioError, ExpiredError, LimitError
 from asr.models.base import DecodingOptions
 from asr.results import Hypothesis
 from asr.streaming import SpeechStarted
-from asr.streaming.messages import RecognitionResult, StreamConfig, StreamInput, StreamUpdate
+from asr.streaming.messages import (
+    Marker,
+    MarkerReached,
+    RecognitionResult,
+    StreamConfig,
+    StreamInput,
+    StreamUpdate,
+)
 from server.batching import DecodeQueue, DecodeWork, Urgency
 from server.errors import first_leaf
 from server.leg import StreamServices
@@ -145,6 +152,56 @@ async def test_each_leg_of_a_call_says_what_it_says_alone(
     assert last.received_s == pytest.approx(length / 16_000)
     started = {one.event.channel for one in together.updates if isinstance(one.event, SpeechStarted)}
     assert started == {0, 1}
+
+
+async def test_a_marker_waits_for_every_leg(
+    services: StreamServices, decoder: LengthDecoder, spoken: dict[str, Any]
+) -> None:
+    """Set in the silence of the first leg, while the second speaks: echoed behind the second's final."""
+    speech = next(iter(spoken.values()))
+    quiet = np.zeros_like(speech)
+    tail = np.zeros((32_000, 2), np.float32)
+    config, collector = StreamConfig(channel_count=2, separate_channels=True), Collector()
+    head = encode_pcm(np.stack([quiet, speech], axis=1), Encoding.LINEAR16)
+
+    async def messages() -> AsyncIterator[StreamInput]:
+        yield head
+        yield Marker(7)
+        yield encode_pcm(tail, Encoding.LINEAR16)
+
+    await RecognitionStream(config, decoder, services, collector.send).run(messages())
+    kinds = [type(one.event) for one in collector.updates]
+    assert kinds.index(MarkerReached) > kinds.index(RecognitionResult)
+
+
+async def test_a_client_that_reads_slowly_gets_no_interim_behind_its_final(
+    services: StreamServices, decoder: LengthDecoder, payload: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for four updates, deliveries wait; a final must not overtake them, nor they pile up."""
+    monkeypatch.setattr("server.stream._MAX_UNSENT", 4)
+    sent: list[RecognitionResult] = []
+    most_waiting = 0
+
+    async def slowly(update: StreamUpdate) -> None:
+        nonlocal most_waiting
+        if isinstance(update.event, RecognitionResult):
+            sent.append(update.event)
+        deliveries = [one for one in asyncio.all_tasks() if "_deliver_interim" in repr(one.get_coro())]
+        most_waiting = max(most_waiting, len(deliveries))
+        await asyncio.sleep(0.02)  # slower than speech comes
+
+    async def spoken() -> AsyncIterator[StreamInput]:
+        async for message in Source(payload):
+            yield message
+            await asyncio.sleep(0.002)  # time in which an interim is decoded
+
+    config = StreamConfig(interim_results=True, interim_interval_s=0.1)
+    await RecognitionStream(config, decoder, services, slowly).run(spoken())
+    last_final = 0
+    for result in sent:
+        assert result.utterance_id > last_final
+        last_final = result.utterance_id if result.is_final else last_final
+    assert last_final == 6 and most_waiting <= 2
 
 
 async def test_channels_that_are_not_separate_are_heard_as_one(

@@ -77,6 +77,22 @@ def test_chunks_around_the_audio_are_not_audio() -> None:
     assert _pushed(file)[1] == b"abcd"
 
 
+@pytest.mark.parametrize("behind", [b"\x01\x02\x03\x04more", _riff(FORMAT)])
+def test_audio_behind_the_named_end_is_an_error_and_not_lost(behind: bytes) -> None:
+    file = _riff(FORMAT, _chunk(b"data", b"abcd"))
+    for cut in range(len(behind)):
+        with pytest.raises(AudioError, match="goes on behind the end"):
+            _pushed(file, behind[:cut], behind[cut:])
+
+
+def test_a_long_header_of_small_chunks_is_read_once() -> None:
+    """Byte by byte; reading it again for each byte would be a hundred million steps."""
+    file = _riff(*[_chunk(b"JUNK", b"")] * 5000, FORMAT, _chunk(b"data", b"abcd"))
+    stream = WavStream()
+    audio = b"".join(stream.push(file[index : index + 1]) for index in range(len(file)))
+    assert (stream.format is not None, audio) == (True, b"abcd")
+
+
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
 def test_a_length_that_was_never_written_is_no_limit(size: int) -> None:
     file = _riff(FORMAT) + struct.pack("<4sI", b"data", size) + b"abcdef"

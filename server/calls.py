@@ -83,6 +83,14 @@ class Calls:
         """
         return self._admission.slot()
 
+    def check_serving(self) -> None:
+        """Refuse what needs no slot while the server loads or drains.
+
+        Raises:
+            UnavailableError: it does.
+        """
+        self._admission.check_serving()
+
     async def first(self, messages: AsyncIterator[_M]) -> _M:
         """A stream's first message, in time.
 

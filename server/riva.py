@@ -98,12 +98,12 @@ class RivaServicer:
     ) -> riva_pb2.RivaSpeechRecognitionConfigResponse:
         """The models that can be asked for."""
         async with status_boundary(context, "Riva GetRivaSpeechRecognitionConfig"):
-            with self._calls.slot():
-                mapped = {
-                    name: self._languages.get(model.partition("@")[0]) for name, model in self._models.items()
-                }
-                known = self._languages | {name: code for name, code in mapped.items() if code}
-                return riva_convert.models_response(known, request.model_name)
+            self._calls.check_serving()  # before, not all models are known
+            mapped = {
+                name: self._languages.get(model.partition("@")[0]) for name, model in self._models.items()
+            }
+            known = self._languages | {name: code for name, code in mapped.items() if code}
+            return riva_convert.models_response(known, request.model_name)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def _begun(

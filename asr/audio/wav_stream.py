@@ -46,6 +46,7 @@ class WavStream:
         self._head = bytearray()
         self._position = 12  # of the first chunk that was not read
         self._left: int | None = None
+        self._pad = 0  # a chunk of odd length is followed by a zero
         self._behind = bytearray()
 
     def push(self, payload: bytes) -> bytes:
@@ -88,7 +89,7 @@ class WavStream:
         self._left -= len(payload)
         if len(self._behind) < 5:
             self._behind += behind[:5]
-            name = bytes(self._behind).lstrip(b"\0")[:4]  # a chunk of odd length is followed by a zero
+            name = bytes(self._behind[self._pad : self._pad + 4])
             if len(name) == 4 and (name == b"RIFF" or not name.isascii() or not name.decode().isprintable()):
                 raise AudioError(
                     "the audio goes on behind the end that its RIFF header names; send one header with the whole "
@@ -115,6 +116,7 @@ class WavStream:
                         "the RIFF header has no format in front of its data; write the file anew"
                     )
                 self._left = None if size in _UNKNOWN_SIZES else size
+                self._pad = size % 2
                 return position + 8
             if position + 8 + size > MAX_HEADER_BYTES:
                 raise AudioError(

@@ -26,9 +26,11 @@ from server.leg import StreamServices
 from server.limits import Admission, Limits
 from server.pool import ModelPool
 from server.stream import RecognitionStream
+from server.unpacking import PIECE_BYTES, Unpacked, settled, unpacker
 from server.workers import ServedModel
 
 UNARY_PIECE_S = 5.0  # a whole recording is worked on in pieces, so that others get their turn
+IN_PARTS = "stream it, or send it in parts"
 FLUSH_S = 10.0  # for finals of streams that a drain has ended
 
 _M = TypeVar("_M")
@@ -133,19 +135,20 @@ class Calls:
         Raises:
             LexituneError: the recording is too long or cannot be decoded, or there is no such model.
         """
-        duration_s = self._check_recording(config, audio)
+        self._check_recording(config, audio)
         results: list[RecognitionResult] = []
 
         async def collect(update: StreamUpdate) -> None:
             if isinstance(update.event, RecognitionResult) and update.event.is_final:
                 results.append(update.event)
 
-        async with self._lease(config) as model:
+        inputs, max_s = _pieces(config, audio), self.limits.max_unary_s
+        async with self._lease(config) as model, self._unpacked(config, inputs, max_s) as (config, samples):
             stream = RecognitionStream(config, model, self._services, collect)
             with self._open(stream):
-                await stream.run(_pieces(config, audio))
+                await stream.run(_at_most(samples, config, max_s))
         results.sort(key=lambda result: (result.start_s, result.channel))
-        return Recognized(results=results, model=_identity(model), duration_s=duration_s)
+        return Recognized(results=results, model=_identity(model), duration_s=stream.received_s)
 
     async def stream(
         self,
@@ -162,14 +165,15 @@ class Calls:
         async with self._lease(config) as model:
             ready = Ready(model=_identity(model), limits=self.limits, ignored_fields=ignored_fields)
             await send(StreamUpdate(event=ready, progress=Progress()))
-            stream = RecognitionStream(config, model, self._services, send)
-            deadlines = Deadlines(self.limits)
-            watcher = asyncio.create_task(deadlines.watch(stream))
-            try:
-                with self._open(stream):
-                    await stream.run(_watched(inputs, deadlines))
-            finally:
-                watcher.cancel()
+            async with self._unpacked(config, inputs, self.limits.max_stream_s) as (config, samples):
+                stream = RecognitionStream(config, model, self._services, send)
+                deadlines = Deadlines(self.limits)
+                watcher = asyncio.create_task(deadlines.watch(stream))
+                try:
+                    with self._open(stream):
+                        await stream.run(_watched(samples, deadlines))
+                finally:
+                    watcher.cancel()
 
     async def drain(self, grace_s: float) -> None:
         """Say goodbye to all streams; end those still open after ``grace_s``, their finals sent."""
@@ -196,17 +200,37 @@ class Calls:
                 _check_language(config.language, model)
                 yield model
 
-    def _check_recording(self, config: StreamConfig, audio: bytes) -> float:
-        """Length of a recording, s, within its limits."""
-        duration_s = len(audio) / config.frame_bytes / config.sample_rate_hz
-        remedy = "stream it, or send it in parts"
+    @asynccontextmanager
+    async def _unpacked(
+        self, config: StreamConfig, inputs: AsyncIterator[StreamInput], max_s: float
+    ) -> AsyncIterator[tuple[StreamConfig, AsyncIterator[StreamInput]]]:
+        """The inputs with raw samples, and the config with their format: where a container states it, once it came.
+
+        Raises:
+            ExpiredError: it does not come in time.
+            LexituneError: it is not served, or not what the client said.
+        """
+        if config.container is None:
+            yield config, inputs
+            return
+        async with unpacker(config.container, max_s=max_s) as one:
+            unpacked = Unpacked(inputs, one)
+            try:
+                async with self.waiting(), asyncio.timeout(self.limits.idle_s):
+                    found = settled(config, await unpacked.begin())
+            except TimeoutError:
+                message = f"no audio within {self.limits.idle_s:g} s; send it, silence too, as it comes"
+                raise ExpiredError(message, reason="IDLE") from None
+            with self._admission.further(found.num_legs - config.num_legs):
+                yield found, aiter(unpacked)
+
+    def _check_recording(self, config: StreamConfig, audio: bytes) -> None:
+        """Refuse what is too large; how long a container's audio is shows while it is decoded."""
         if len(audio) > self.limits.max_unary_bytes:
-            message = f"{len(audio)} bytes of audio; at most {self.limits.max_unary_bytes}: {remedy}"
+            message = f"{len(audio)} bytes of audio; at most {self.limits.max_unary_bytes}: {IN_PARTS}"
             raise ProtocolError(message, field="audio")
-        if duration_s > self.limits.max_unary_s:
-            message = f"{duration_s:.1f} s of audio; at most {self.limits.max_unary_s:g} s: {remedy}"
-            raise ProtocolError(message, field="audio")
-        return duration_s
+        if config.container is None:
+            _check_length(len(audio) / config.frame_bytes / config.sample_rate_hz, self.limits.max_unary_s)
 
     @contextmanager
     def _open(self, stream: RecognitionStream) -> Iterator[None]:
@@ -228,8 +252,27 @@ async def _watched(inputs: AsyncIterator[StreamInput], deadlines: Deadlines) -> 
         yield one
 
 
+def _check_length(duration_s: float, max_s: float) -> None:
+    if duration_s > max_s:
+        message = f"{duration_s:.1f} s of audio; at most {max_s:g} s: {IN_PARTS}"
+        raise ProtocolError(message, field="audio")
+
+
+async def _at_most(
+    inputs: AsyncIterator[StreamInput], config: StreamConfig, max_s: float
+) -> AsyncIterator[StreamInput]:
+    """The inputs, while there is no more audio than ``max_s``."""
+    num_bytes = 0
+    async for one in inputs:
+        num_bytes += len(one) if isinstance(one, bytes) else 0
+        _check_length(num_bytes / config.frame_bytes / config.sample_rate_hz, max_s)
+        yield one
+
+
 async def _pieces(config: StreamConfig, audio: bytes) -> AsyncIterator[StreamInput]:
-    step = int(UNARY_PIECE_S * config.sample_rate_hz) * config.frame_bytes
+    step = PIECE_BYTES
+    if config.container is None:
+        step = int(UNARY_PIECE_S * config.sample_rate_hz) * config.frame_bytes
     for start in range(0, len(audio), step):
         yield audio[start : start + step]
 

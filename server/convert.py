@@ -1,4 +1,4 @@
-"""Between protobuf and plain values: the one file of the server that reads and builds messages of asr.v1.
+"""Between protobuf and plain values: with its part ``server.convert_config``, all that touches messages of asr.v1.
 
 Requests are checked here, once; a field is blamed by its path on the wire. The servicers name message types in
 their signatures only; statuses and their details are ``server.errors``.
@@ -11,20 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.protobuf.unknown_fields import UnknownFieldSet
 
-from asr.audio.pcm import Encoding
-from asr.errors import OptionError, ProtocolError
+from asr.errors import ProtocolError
 from asr.registry import ModelSummary, VersionSummary
 from asr.results import Hypothesis, Word
 from asr.streaming.endpointer import FinalReason
 from asr.streaming.messages import (
-    MAX_ALTERNATIVES,
-    MAX_CHANNELS,
-    MAX_RATE_HZ,
-    MIN_RATE_HZ,
     Finalize,
     Goodbye,
     Limits,
@@ -38,18 +31,13 @@ from asr.streaming.messages import (
     StreamInput,
     StreamUpdate,
 )
-from asr.streaming.session import SpeechEnded, SpeechStarted
+from asr.streaming.session import SpeechAwaited, SpeechEnded, SpeechStarted
 from asr.v1 import models_pb2, speech_pb2
 from server.catalog import UnregisteredModel
+from server.convert_config import ignored_fields, stream_config
 
 ListedModel = ModelSummary | UnregisteredModel
 
-_ENCODINGS = {
-    speech_pb2.AUDIO_ENCODING_LINEAR16: Encoding.LINEAR16,
-    speech_pb2.AUDIO_ENCODING_FLOAT32: Encoding.FLOAT32,
-    speech_pb2.AUDIO_ENCODING_MULAW: Encoding.MULAW,
-    speech_pb2.AUDIO_ENCODING_ALAW: Encoding.ALAW,
-}
 _FINAL_REASONS = {
     None: speech_pb2.FINAL_REASON_UNSPECIFIED,
     FinalReason.SILENCE: speech_pb2.FINAL_REASON_SILENCE,
@@ -61,13 +49,6 @@ _VERDICTS = {
     None: models_pb2.GATE_VERDICT_UNSPECIFIED,
     True: models_pb2.GATE_VERDICT_PASSED,
     False: models_pb2.GATE_VERDICT_REFUSED,
-}
-# Session options by the path of the field that sets them.
-_OPTION_FIELDS = {
-    "end_silence_s": "config.endpointing.end_silence",
-    "max_utterance_s": "config.endpointing.max_utterance",
-    "interim_interval_s": "config.interim_interval",
-    "start_offset_s": "config.start_offset",
 }
 
 
@@ -116,48 +97,6 @@ def stream_call(request: speech_pb2.StreamingRecognizeRequest) -> Call:
     )
 
 
-def stream_config(config: speech_pb2.RecognitionConfig) -> StreamConfig:
-    """The config of a call, checked.
-
-    Raises:
-        OptionError: a field is missing, unserved or outside its range; ``field`` is its path.
-    """
-    has_interval = config.HasField("interim_interval")
-    has_silence, has_maximum = (
-        config.endpointing.HasField(name) for name in ("end_silence", "max_utterance")
-    )
-    checked = StreamConfig(
-        model=config.model,
-        encoding=_encoding(config.audio.encoding),
-        sample_rate_hz=_sample_rate(config.audio.sample_rate_hz),
-        channel_count=_channel_count(config.audio.channel_count),
-        separate_channels=config.audio.separate_channels,
-        language=config.language_code,
-        word_times=config.word_times if config.HasField("word_times") else True,
-        max_alternatives=_max_alternatives(config.max_alternatives),
-        interim_results=config.interim_results,
-        interim_interval_s=_seconds(config.interim_interval) if has_interval else None,
-        end_silence_s=_seconds(config.endpointing.end_silence) if has_silence else None,
-        max_utterance_s=_seconds(config.endpointing.max_utterance) if has_maximum else None,
-        start_offset_s=_seconds(config.start_offset),
-    )
-    try:
-        checked.session_options()
-    except OptionError as error:
-        raise OptionError(str(error), field=_OPTION_FIELDS.get(error.field, "config")) from error
-    return checked
-
-
-def ignored_fields(config: speech_pb2.RecognitionConfig, *, is_streaming: bool) -> tuple[str, ...]:
-    """Paths of the fields that were asked for and will not be used; unknown ones by their number."""
-    ignored = list(_unknown_fields(config, "config"))
-    if not is_streaming and config.interim_results:
-        ignored.append("config.interim_results")
-    if config.HasField("interim_interval") and not (is_streaming and config.interim_results):
-        ignored.append("config.interim_interval")
-    return tuple(ignored)
-
-
 def stream_input(request: speech_pb2.StreamingRecognizeRequest, limits: Limits) -> StreamInput:
     """A message after the first one.
 
@@ -195,6 +134,8 @@ def stream_response(update: StreamUpdate) -> speech_pb2.StreamingRecognizeRespon
             response.speech_event.CopyFrom(_speech_event("KIND_STARTED", started))
         case SpeechEnded() as ended:
             response.speech_event.CopyFrom(_speech_event("KIND_ENDED", ended))
+        case SpeechAwaited() as awaited:
+            response.speech_event.CopyFrom(_speech_event("KIND_START_TIMEOUT", awaited))
         case MarkerReached(id=marker):
             response.marker_reached.id = marker
         case Goodbye(reason=reason, time_left_s=time_left_s):
@@ -311,7 +252,7 @@ def _word(word: Word) -> speech_pb2.Word:
     )
 
 
-def _speech_event(kind: str, event: SpeechStarted | SpeechEnded) -> speech_pb2.SpeechEvent:
+def _speech_event(kind: str, event: SpeechStarted | SpeechEnded | SpeechAwaited) -> speech_pb2.SpeechEvent:
     return speech_pb2.SpeechEvent(
         kind=kind, time=_duration(event.time_s), utterance_id=event.utterance_id, channel=event.channel
     )
@@ -331,48 +272,3 @@ def _duration(seconds: float) -> Duration:
     whole = math.floor(max(seconds, 0.0))
     nanos = round((max(seconds, 0.0) - whole) * 1e9)
     return Duration(seconds=whole + nanos // 10**9, nanos=nanos % 10**9)
-
-
-def _seconds(duration: Duration) -> float:
-    return duration.seconds + duration.nanos / 1e9
-
-
-def _encoding(value: speech_pb2.AudioEncoding) -> Encoding:
-    if value in _ENCODINGS:
-        return _ENCODINGS[value]
-    served = ", ".join(speech_pb2.AudioEncoding.Name(one) for one in _ENCODINGS)
-    is_known = value in speech_pb2.AudioEncoding.values()
-    given = speech_pb2.AudioEncoding.Name(value) if is_known else str(value)
-    raise OptionError(
-        f"encoding {given} is not served by this release; send one of {served}", field="config.audio.encoding"
-    )
-
-
-def _sample_rate(rate_hz: int) -> int:
-    if MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        return rate_hz
-    problem = f"a sample rate of {rate_hz} Hz" if rate_hz else "no sample rate, which raw audio needs"
-    message = f"{problem}; give the rate of the audio, {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
-    raise OptionError(message, field="config.audio.sample_rate_hz")
-
-
-def _max_alternatives(number: int) -> int:
-    if 0 <= number <= MAX_ALTERNATIVES:
-        return max(number, 1)
-    message = f"max_alternatives is {number}; give 0 to {MAX_ALTERNATIVES}"
-    raise OptionError(message, field="config.max_alternatives")
-
-
-def _channel_count(number: int) -> int:
-    if 0 <= number <= MAX_CHANNELS:
-        return max(number, 1)
-    message = f"{number} channels; give 1 to {MAX_CHANNELS}, 0 for 1"
-    raise OptionError(message, field="config.audio.channel_count")
-
-
-def _unknown_fields(message: Message, path: str) -> Iterable[str]:
-    for unknown in UnknownFieldSet(message):  # type: ignore[attr-defined]  # absent from the stubs
-        yield f"{path}.{unknown.field_number}"
-    for field, value in message.ListFields():
-        if isinstance(value, Message):
-            yield from _unknown_fields(value, f"{path}.{field.name}")

@@ -28,11 +28,16 @@ class Inbox:
         self._changed = asyncio.Condition()
         self.received_bytes = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether more audio has to wait for room."""
+        return self._held_bytes >= self._max_bytes
+
     async def put(self, message: StreamInput | None) -> None:
         """Add a message, or None for the end, once there is room."""
         num_bytes = len(message) if isinstance(message, bytes) else 0
         async with self._changed:
-            await self._changed.wait_for(lambda: not num_bytes or self._held_bytes < self._max_bytes)
+            await self._changed.wait_for(lambda: not num_bytes or not self.is_full)
             self._messages.append(message)
             self._held_bytes += num_bytes
             self.received_bytes += num_bytes

@@ -6,16 +6,13 @@ process. What a client asks for and does not get is named in the trailing metada
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import grpc
 
-from asr.audio.wav_stream import WavStream
-from asr.errors import ExpiredError
 from asr.riva.v1 import riva_pb2
-from asr.streaming.messages import RecognitionResult, StreamConfig, StreamInput, StreamUpdate
+from asr.streaming.messages import RecognitionResult, StreamInput, StreamUpdate
 from server import riva_convert
 from server.calls import Calls
 from server.errors import status_boundary
@@ -69,9 +66,7 @@ class RivaServicer:
         async with status_boundary(context, "Riva Recognize"):
             with self._calls.slot():
                 call = riva_convert.unary_call(request, self._models)
-                wav = WavStream()
-                audio = wav.push(request.audio) + wav.flush()
-                done = await self._calls.recognize(riva_convert.settled(call, wav.format), audio)
+                done = await self._calls.recognize(call.config, request.audio)
                 _tell(context, call)
                 return riva_convert.recognize_response(done.results, done.duration_s)
         raise AssertionError("unreachable: the boundary aborts")
@@ -90,8 +85,7 @@ class RivaServicer:
             with self._calls.slot():
                 call = riva_convert.stream_call(await self._calls.first(requests), self._models)
                 _tell(context, call)
-                config, inputs = await self._begun(call, requests)
-                await self._calls.stream(config, inputs, send)
+                await self._calls.stream(call.config, self._inputs(requests), send)
 
     async def list_models(
         self, request: riva_pb2.RivaSpeechRecognitionConfigRequest, context: Context
@@ -106,41 +100,13 @@ class RivaServicer:
             return riva_convert.models_response(known, request.model_name)
         raise AssertionError("unreachable: the boundary aborts")
 
-    async def _begun(
-        self, call: RivaCall, requests: AsyncIterator[riva_pb2.StreamingRecognizeRequest]
-    ) -> tuple[StreamConfig, AsyncIterator[StreamInput]]:
-        """The config once the audio says whether it has a header, and all inputs from the first on."""
-        wav, early = WavStream(), list[StreamInput]()
-        try:
-            async with self._calls.waiting(), asyncio.timeout(self._calls.limits.idle_s):
-                while not wav.is_decided:
-                    request = await anext(requests)
-                    early += _unwrapped(wav, riva_convert.stream_inputs(request, self._calls.limits))
-        except StopAsyncIteration:
-            early.append(wav.flush())
-        except TimeoutError:
-            message = f"no audio within {self._calls.limits.idle_s:g} s; send it, silence too, as it comes"
-            raise ExpiredError(message, reason="IDLE") from None
-        return riva_convert.settled(call, wav.format), self._inputs(early, wav, requests)
-
     async def _inputs(
-        self,
-        early: list[StreamInput],
-        wav: WavStream,
-        requests: AsyncIterator[riva_pb2.StreamingRecognizeRequest],
+        self, requests: AsyncIterator[riva_pb2.StreamingRecognizeRequest]
     ) -> AsyncIterator[StreamInput]:
-        for one in early:
-            yield one
         async for request in requests:
-            inputs = _unwrapped(wav, riva_convert.stream_inputs(request, self._calls.limits))
+            inputs = riva_convert.stream_inputs(request, self._calls.limits)
             for one in inputs or [b""]:  # without audio, too, it is a message: the stream does not idle
                 yield one
-
-
-def _unwrapped(wav: WavStream, inputs: list[StreamInput]) -> list[StreamInput]:
-    """What of the inputs is known to be audio; before there is any, there is nothing to be made final."""
-    unwrapped = [wav.push(one) if isinstance(one, bytes) else one for one in inputs]
-    return [one for one in unwrapped if one] if wav.is_decided else []
 
 
 def _tell(context: Context, call: RivaCall) -> None:

@@ -7,20 +7,18 @@ config is known only with its first audio. Times are int32 ms there, finals end 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
-from asr.audio.wav_stream import WavFormat
 from asr.errors import OptionError, ProtocolError
 from asr.results import Hypothesis
 from asr.riva.v1 import riva_pb2
 from asr.streaming.messages import (
     MAX_ALTERNATIVES,
     MAX_CHANNELS,
-    MAX_RATE_HZ,
-    MIN_RATE_HZ,
     Finalize,
     Limits,
     RecognitionResult,
@@ -36,6 +34,10 @@ _ENCODINGS = {
     riva_pb2.AUDIO_ENCODING_MULAW: Encoding.MULAW,
     riva_pb2.AUDIO_ENCODING_ALAW: Encoding.ALAW,
 }
+_CONTAINERS = {
+    riva_pb2.AUDIO_ENCODING_FLAC: Container.FLAC,
+    riva_pb2.AUDIO_ENCODING_OGGOPUS: Container.OGG_OPUS,
+}
 _ANY_LANGUAGE = ("multi", "auto")
 _MIN_SILENCE_S, _MAX_SILENCE_S = 0.1, 10.0
 
@@ -45,7 +47,7 @@ class RivaCall:
     """What a call asks for, before its audio is seen.
 
     Attributes:
-        config: the rate is 0 where the client leaves it to a header.
+        config: what a header states counts more; the rate is 0 where the client leaves it to one.
         ignored: paths of what was asked for and will not be used.
     """
 
@@ -85,10 +87,10 @@ def call_of(
     Raises:
         OptionError: an encoding or a number of channels that is not served.
     """
-    if config.encoding not in _ENCODINGS:
-        served = ", ".join(riva_pb2.AudioEncoding.Name(one) for one in _ENCODINGS)
+    if config.encoding not in _ENCODINGS and config.encoding not in _CONTAINERS:
+        served = ", ".join(riva_pb2.AudioEncoding.Name(one) for one in (*_ENCODINGS, *_CONTAINERS))
         raise OptionError(
-            f"encoding {config.encoding} is not served by this release; send one of {served}",
+            f"encoding {config.encoding} is not served; send one of {served}",
             field="config.encoding",
         )
     channels = config.audio_channel_count or 1
@@ -96,11 +98,13 @@ def call_of(
         raise OptionError(
             f"{channels} channels; give 1 to {MAX_CHANNELS}", field="config.audio_channel_count"
         )
+    container = _CONTAINERS.get(config.encoding)
     checked = StreamConfig(
         model=models.get(config.model, config.model),
-        encoding=_ENCODINGS[config.encoding],
-        sample_rate_hz=config.sample_rate_hertz,
-        channel_count=channels,
+        container=container or Container.WAV_OR_RAW,
+        encoding=_ENCODINGS.get(config.encoding, Encoding.LINEAR16),
+        sample_rate_hz=0 if container else config.sample_rate_hertz,
+        channel_count=0 if container else channels,
         separate_channels=config.enable_separate_recognition_per_channel,
         language="" if config.language_code in _ANY_LANGUAGE else config.language_code,
         word_times=config.enable_word_time_offsets,
@@ -108,36 +112,9 @@ def call_of(
         interim_results=interim_results,
         end_silence_s=_end_silence_s(config),
     )
+    checked.session_options()
     ignored = tuple(dict.fromkeys(_ignored(config)))
     return RivaCall(config=checked, ignored=ignored[:MAX_IGNORED])
-
-
-def settled(call: RivaCall, header: WavFormat | None) -> StreamConfig:
-    """The config of a call whose audio has begun: a header counts more than what the client wrote.
-
-    Raises:
-        OptionError: no rate, or one that is not served.
-    """
-    config = call.config
-    if header is not None:
-        config = replace(
-            config,
-            encoding=header.encoding,
-            sample_rate_hz=header.sample_rate_hz,
-            channel_count=header.channel_count,
-        )
-    if not MIN_RATE_HZ <= config.sample_rate_hz <= MAX_RATE_HZ:
-        raise OptionError(
-            f"a sample rate of {config.sample_rate_hz} Hz; give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, or send the audio "
-            "with its RIFF header",
-            field="config.sample_rate_hertz",
-        )
-    if config.channel_count > MAX_CHANNELS:
-        raise OptionError(
-            f"{config.channel_count} channels; at most {MAX_CHANNELS}", field="config.audio_channel_count"
-        )
-    config.session_options()
-    return config
 
 
 def stream_inputs(request: riva_pb2.StreamingRecognizeRequest, limits: Limits) -> list[StreamInput]:

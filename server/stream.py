@@ -12,10 +12,11 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
-from asr.errors import LexituneError
+from asr.errors import LexituneError, LimitError
 from asr.streaming.messages import (
     Finalize,
     Goodbye,
+    LagPolicy,
     Marker,
     MarkerReached,
     Progress,
@@ -29,6 +30,7 @@ from asr.streaming.session import DecodeRequest
 from server.inbox import Inbox
 from server.leg import Leg, Model, Pending, StreamServices
 
+SHED_INTERIMS_SHARE = 0.25  # of the audio that may wait; with more, a stream that sheds has no interims
 MAX_PENDING_FINALS = 2  # for each leg; then audio waits, and at last its client
 _MAX_UNSENT = 64
 
@@ -65,6 +67,7 @@ class RecognitionStream:
         self._markers: list[tuple[float, Marker]] = []
         self._searched_s = 0.0
         self._skipped_s = 0.0
+        self._sheds = config.lag_policy is LagPolicy.SHED
         self._reader: asyncio.Task[None] | None = None
         self._ended_by: LexituneError | None = None
 
@@ -118,6 +121,8 @@ class RecognitionStream:
         try:
             async for message in messages:
                 unput = message
+                if self._sheds and self._inbox.is_full:
+                    self.end(_lagging(self._services.max_queued_s))
                 await self._inbox.put(message)
                 unput = None
         except asyncio.CancelledError:
@@ -163,6 +168,8 @@ class RecognitionStream:
                 await self._submit_final(leg, event)
             elif event.is_early:
                 leg.begin_early(event)
+            elif self._sheds and self.progress.lag_s > SHED_INTERIMS_SHARE * self._services.max_queued_s:
+                continue
             elif (pending := leg.offer_interim(event)) is not None:
                 leg.delivers(group.create_task(self._deliver_interim(pending)))
         self._searched_s, self._skipped_s = self._pcm.received_s, self._pcm.skipped_s
@@ -200,3 +207,11 @@ class RecognitionStream:
             else:
                 event = unsent
             await self._send(StreamUpdate(event=event, progress=self.progress))
+
+
+def _lagging(limit_s: float) -> LimitError:
+    return LimitError(
+        f"more than {limit_s:g} s of audio waits, and the stream's lag policy is SHED: what was received is final; send "
+        "audio as it is spoken, or choose BLOCK",
+        reason="LAG",
+    )

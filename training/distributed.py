@@ -7,6 +7,7 @@ to say.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -256,6 +257,9 @@ def joined() -> Iterator[Processes]:
         yield _sharded(device) if _is_set(_SHARDED) else ProcessGroup(device)
     finally:
         torch.distributed.destroy_process_group()
+        # Divided models are cycles that hold their group: were it freed with the interpreter, gloo's threads would abort
+        # the process (pytorch/pytorch#179291).
+        gc.collect()
 
 
 def _sharded(device: torch.device) -> Processes:

@@ -7,6 +7,7 @@ G.711 by 256-entry tables (ITU-T Rec. G.711). Little endian throughout. Not for 
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,15 @@ class Encoding(enum.StrEnum):
     MULAW = "mulaw"
     ALAW = "alaw"
     FLOAT32 = "float32"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PcmFormat:
+    """What raw samples are: their encoding, rate, and number of channels interleaved."""
+
+    encoding: Encoding
+    sample_rate_hz: int
+    channel_count: int
 
 
 _BYTES_PER_SAMPLE = {Encoding.LINEAR16: 2, Encoding.MULAW: 1, Encoding.ALAW: 1, Encoding.FLOAT32: 4}

@@ -7,9 +7,8 @@ Clients stream a WAVE file from its first byte. Law: any chunking, inside the he
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
-from asr.audio.pcm import Encoding
+from asr.audio.pcm import Encoding, PcmFormat
 from asr.errors import AudioError
 
 MAX_HEADER_BYTES = 64 << 10
@@ -23,15 +22,6 @@ _ENCODINGS = {
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # of a data chunk whose writer could not go back
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WavFormat:
-    """What a header says of the samples behind it."""
-
-    encoding: Encoding
-    sample_rate_hz: int
-    channel_count: int
-
-
 class WavStream:
     """Takes bytes, gives those that are audio.
 
@@ -42,7 +32,7 @@ class WavStream:
 
     def __init__(self) -> None:
         self.is_decided = False
-        self.format: WavFormat | None = None
+        self.format: PcmFormat | None = None
         self._head = bytearray()
         self._position = 12  # of the first chunk that was not read
         self._left: int | None = None
@@ -130,7 +120,7 @@ class WavStream:
         return None
 
 
-def _format(chunk: bytes) -> WavFormat:
+def _format(chunk: bytes) -> PcmFormat:
     if len(chunk) < 16:
         raise AudioError(f"the RIFF header's format has {len(chunk)} bytes, at least 16 are needed")
     code, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
@@ -143,4 +133,4 @@ def _format(chunk: bytes) -> WavFormat:
         )
     if not channels or not rate_hz:
         raise AudioError(f"a RIFF header of {channels} channels at {rate_hz} Hz; write the file anew")
-    return WavFormat(encoding=_ENCODINGS[code, bits], sample_rate_hz=rate_hz, channel_count=channels)
+    return PcmFormat(encoding=_ENCODINGS[code, bits], sample_rate_hz=rate_hz, channel_count=channels)

@@ -3,6 +3,7 @@
 ``SpeechClient`` blocks; ``AsyncSpeechClient`` is the same for asyncio. Errors are those of ``asr.errors``.
 """
 
+from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
 from asr.client.aio import AsyncSpeechClient
 from asr.client.blocking import SpeechClient
@@ -10,6 +11,7 @@ from asr.client.wire import Recognition, ServedModel, ServedVersion
 from asr.streaming.messages import (
     Finalize,
     Goodbye,
+    LagPolicy,
     Limits,
     Marker,
     MarkerReached,
@@ -20,13 +22,15 @@ from asr.streaming.messages import (
     StreamConfig,
     StreamUpdate,
 )
-from asr.streaming.session import SpeechEnded, SpeechStarted
+from asr.streaming.session import SpeechAwaited, SpeechEnded, SpeechStarted
 
 __all__ = [
     "AsyncSpeechClient",
+    "Container",
     "Encoding",
     "Finalize",
     "Goodbye",
+    "LagPolicy",
     "Limits",
     "Marker",
     "MarkerReached",
@@ -37,6 +41,7 @@ __all__ = [
     "RecognitionResult",
     "ServedModel",
     "ServedVersion",
+    "SpeechAwaited",
     "SpeechClient",
     "SpeechEnded",
     "SpeechStarted",

@@ -57,10 +57,10 @@ class AsyncSpeechClient:
                     return
 
     async def recognize(self, audio: bytes | Samples, config: StreamConfig | None = None) -> Recognition:
-        """Recognise one whole recording: bytes in the config's encoding, or (T,) samples at its rate."""
+        """Recognise one whole recording: bytes in the config's container or encoding, or (T,) samples at its rate."""
         config = config or StreamConfig()
         request = speech_pb2.RecognizeRequest(
-            config=wire.config_message(config), audio=wire.audio_bytes(audio, config.encoding)
+            config=wire.config_message(config), audio=wire.audio_bytes(audio, config)
         )
         with self._translated():
             return wire.recognition(await self._speech.Recognize(request))
@@ -120,7 +120,7 @@ async def _requests(
     yield wire.config_request(config)
     if isinstance(messages, AsyncIterable):
         async for message in messages:
-            yield wire.input_request(message, config.encoding)
+            yield wire.input_request(message, config)
     else:
         for message in messages:
-            yield wire.input_request(message, config.encoding)
+            yield wire.input_request(message, config)

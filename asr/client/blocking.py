@@ -61,10 +61,10 @@ class SpeechClient:
                     return
 
     def recognize(self, audio: bytes | Samples, config: StreamConfig | None = None) -> Recognition:
-        """Recognise one whole recording: bytes in the config's encoding, or (T,) samples at its rate."""
+        """Recognise one whole recording: bytes in the config's container or encoding, or (T,) samples at its rate."""
         config = config or StreamConfig()
         request = speech_pb2.RecognizeRequest(
-            config=wire.config_message(config), audio=wire.audio_bytes(audio, config.encoding)
+            config=wire.config_message(config), audio=wire.audio_bytes(audio, config)
         )
         with self._translated():
             return wire.recognition(self._speech.Recognize(request))
@@ -130,7 +130,7 @@ class _Requests:
         yield wire.config_request(self._config)
         try:
             for message in self._messages:
-                yield wire.input_request(message, self._config.encoding)
+                yield wire.input_request(message, self._config)
         except Exception as error:
             self.error = error
             raise

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from numpy.typing import NDArray
 
+from asr.audio.containers import Container
 from asr.audio.pcm import Encoding, encode_pcm
 from asr.errors import (
     ExpiredError,
@@ -29,6 +30,7 @@ from asr.streaming.endpointer import FinalReason
 from asr.streaming.messages import (
     Finalize,
     Goodbye,
+    LagPolicy,
     Limits,
     Marker,
     MarkerReached,
@@ -41,7 +43,7 @@ from asr.streaming.messages import (
     StreamInput,
     StreamUpdate,
 )
-from asr.streaming.session import SpeechEnded, SpeechStarted
+from asr.streaming.session import SpeechAwaited, SpeechEnded, SpeechStarted
 from asr.v1 import models_pb2, speech_pb2
 
 Samples = NDArray[np.float32]
@@ -52,6 +54,20 @@ _ENCODINGS: dict[Encoding, speech_pb2.AudioEncoding] = {
     Encoding.FLOAT32: speech_pb2.AUDIO_ENCODING_FLOAT32,
     Encoding.MULAW: speech_pb2.AUDIO_ENCODING_MULAW,
     Encoding.ALAW: speech_pb2.AUDIO_ENCODING_ALAW,
+}
+_CONTAINERS: dict[Container, speech_pb2.AudioEncoding] = {
+    Container.FLAC: speech_pb2.AUDIO_ENCODING_FLAC,
+    Container.OGG_OPUS: speech_pb2.AUDIO_ENCODING_OGG_OPUS,
+    Container.WAV: speech_pb2.AUDIO_ENCODING_WAV,
+}
+_LAG_POLICIES: dict[LagPolicy, speech_pb2.LagPolicy] = {
+    LagPolicy.BLOCK: speech_pb2.LAG_POLICY_BLOCK,
+    LagPolicy.SHED: speech_pb2.LAG_POLICY_SHED,
+}
+_SPEECH_EVENTS: dict[int, type[SpeechStarted | SpeechEnded | SpeechAwaited]] = {
+    speech_pb2.SpeechEvent.KIND_STARTED: SpeechStarted,
+    speech_pb2.SpeechEvent.KIND_ENDED: SpeechEnded,
+    speech_pb2.SpeechEvent.KIND_START_TIMEOUT: SpeechAwaited,
 }
 _FINAL_REASONS: dict[int, FinalReason] = {
     speech_pb2.FINAL_REASON_SILENCE: FinalReason.SILENCE,
@@ -104,7 +120,7 @@ def config_message(config: StreamConfig) -> speech_pb2.RecognitionConfig:
     message = speech_pb2.RecognitionConfig(
         model=config.model,
         audio=speech_pb2.AudioConfig(
-            encoding=_ENCODINGS[config.encoding],
+            encoding=_wire_encoding(config),
             sample_rate_hz=config.sample_rate_hz,
             channel_count=config.channel_count,
             separate_channels=config.separate_channels,
@@ -113,6 +129,7 @@ def config_message(config: StreamConfig) -> speech_pb2.RecognitionConfig:
         word_times=config.word_times,
         max_alternatives=config.max_alternatives,
         interim_results=config.interim_results,
+        lag_policy=_LAG_POLICIES[config.lag_policy],
     )
     if config.start_offset_s:
         message.start_offset.CopyFrom(_duration(config.start_offset_s))
@@ -122,7 +139,20 @@ def config_message(config: StreamConfig) -> speech_pb2.RecognitionConfig:
         message.endpointing.end_silence.CopyFrom(_duration(config.end_silence_s))
     if config.max_utterance_s is not None:
         message.endpointing.max_utterance.CopyFrom(_duration(config.max_utterance_s))
+    if config.start_timeout_s is not None:
+        message.endpointing.start_timeout.CopyFrom(_duration(config.start_timeout_s))
     return message
+
+
+def _wire_encoding(config: StreamConfig) -> speech_pb2.AudioEncoding:
+    if config.container is None:
+        return _ENCODINGS[config.encoding]
+    if config.container in _CONTAINERS:
+        return _CONTAINERS[config.container]
+    raise OptionError(
+        f"container {config.container} cannot be asked for; say WAV, or None for raw samples",
+        field="container",
+    )
 
 
 def config_request(config: StreamConfig) -> speech_pb2.StreamingRecognizeRequest:
@@ -130,7 +160,7 @@ def config_request(config: StreamConfig) -> speech_pb2.StreamingRecognizeRequest
     return speech_pb2.StreamingRecognizeRequest(config=config_message(config))
 
 
-def input_request(message: ClientInput, encoding: Encoding) -> speech_pb2.StreamingRecognizeRequest:
+def input_request(message: ClientInput, config: StreamConfig) -> speech_pb2.StreamingRecognizeRequest:
     """A later message of a stream; samples are encoded."""
     match message:
         case Finalize():
@@ -138,12 +168,21 @@ def input_request(message: ClientInput, encoding: Encoding) -> speech_pb2.Stream
         case Marker(id=number):
             return speech_pb2.StreamingRecognizeRequest(marker=speech_pb2.Marker(id=number))
         case _:
-            return speech_pb2.StreamingRecognizeRequest(audio=audio_bytes(message, encoding))
+            return speech_pb2.StreamingRecognizeRequest(audio=audio_bytes(message, config))
 
 
-def audio_bytes(audio: bytes | Samples, encoding: Encoding) -> bytes:
-    """Bytes as they are, (T,) samples encoded."""
-    return audio if isinstance(audio, bytes) else encode_pcm(audio, encoding)
+def audio_bytes(audio: bytes | Samples, config: StreamConfig) -> bytes:
+    """Bytes as they are, (T,) samples encoded.
+
+    Raises:
+        OptionError: samples for a stream of a container, which the client does not write.
+    """
+    if isinstance(audio, bytes):
+        return audio
+    if config.container is not None:
+        message = f"samples for a stream of {config.container}; send its bytes, or leave container None"
+        raise OptionError(message, field="container")
+    return encode_pcm(audio, config.encoding)
 
 
 def stream_update(response: speech_pb2.StreamingRecognizeResponse) -> StreamUpdate:
@@ -221,7 +260,9 @@ def _event(response: speech_pb2.StreamingRecognizeResponse) -> StreamEvent | Non
             return _result(response.result)
         case "speech_event":
             event = response.speech_event
-            kind = SpeechStarted if event.kind == speech_pb2.SpeechEvent.KIND_STARTED else SpeechEnded
+            kind = _SPEECH_EVENTS.get(event.kind)
+            if kind is None:
+                return None
             return kind(time_s=_seconds(event.time), utterance_id=event.utterance_id, channel=event.channel)
         case "marker_reached":
             return MarkerReached(id=response.marker_reached.id)

@@ -4,7 +4,7 @@ The law that all of it keeps: the finals of a recording are the same whatever th
 """
 
 from asr.streaming.endpointer import FinalReason, SessionOptions
-from asr.streaming.session import DecodeRequest, Event, Session, SpeechEnded, SpeechStarted
+from asr.streaming.session import DecodeRequest, Event, Session, SpeechAwaited, SpeechEnded, SpeechStarted
 from asr.streaming.stabilizer import Stabilizer
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "FinalReason",
     "Session",
     "SessionOptions",
+    "SpeechAwaited",
     "SpeechEnded",
     "SpeechStarted",
     "Stabilizer",

@@ -43,6 +43,7 @@ class SessionOptions:
         interim_interval_s: audio between two interim requests of one utterance; at least 0.1.
         interim_results: whether interim requests are made at all.
         early_finals: whether a request is also made when an utterance may have ended: the final one's, if it has.
+        start_timeout_s: audio without speech, from the start, after which an event says so; 0.1 to 300, None for never.
         start_offset_s: added to every time; at least 0.
 
     Raises:
@@ -57,6 +58,7 @@ class SessionOptions:
     interim_interval_s: float = 0.5
     interim_results: bool = False
     early_finals: bool = False
+    start_timeout_s: float | None = None
     start_offset_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -67,11 +69,12 @@ class SessionOptions:
             "padding_s": (0.0, 1.0),
             "max_utterance_s": (MIN_UTTERANCE_LIMIT_S, MAX_UTTERANCE_S),
             "interim_interval_s": (0.1, 60.0),
+            "start_timeout_s": (0.1, 300.0),
             "start_offset_s": (0.0, 1e7),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            if not low <= value <= high:  # NaN is refused as well
+            if value is not None and not low <= value <= high:  # NaN is refused as well
                 message = f"{name} is {value:g}, outside {low:g} to {high:g}; choose a value within"
                 raise OptionError(message, field=name)
 

@@ -6,14 +6,16 @@ A client sends a ``StreamConfig``, then audio bytes, ``Finalize`` and ``Marker``
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, fields
 from typing import Any
 
+from asr.audio.containers import Container
 from asr.audio.pcm import Encoding, bytes_per_sample
 from asr.errors import OptionError
 from asr.results import Hypothesis
 from asr.streaming.endpointer import FinalReason, SessionOptions
-from asr.streaming.session import SpeechEnded, SpeechStarted
+from asr.streaming.session import SpeechAwaited, SpeechEnded, SpeechStarted
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 48_000
@@ -52,14 +54,22 @@ class Limits:
                 raise OptionError(f"limits.{field.name} is {value}; give a number above 0", field=field.name)
 
 
+class LagPolicy(enum.StrEnum):
+    """What happens where audio comes faster than it is recognised; none of it is dropped."""
+
+    BLOCK = "block"  # the sender has to wait
+    SHED = "shed"  # no interims, and at last the stream ends
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamConfig:
     """What to recognise with and how; None leaves a choice to the server.
 
     Attributes:
         model: selector: "name", "name@alias", "name@version", "models:/..."; "" is the server's default.
-        encoding: how audio bytes are written.
-        sample_rate_hz: of the audio, 8000 to 48000.
+        container: what holds the samples; None for raw ones. It states their encoding, rate and number of channels.
+        encoding: how raw audio bytes are written.
+        sample_rate_hz: of raw audio, 8000 to 48000.
         channel_count: channels interleaved in the audio, 1 to 8; mixed to one unless they are separate.
         separate_channels: whether each channel is recognised by itself, as the two legs of a call.
         language: BCP-47 code; "" leaves it to the model.
@@ -69,10 +79,13 @@ class StreamConfig:
         interim_interval_s: audio between two interim results of one utterance.
         end_silence_s: silence that ends an utterance.
         max_utterance_s: longest utterance.
+        start_timeout_s: audio without speech, from the start, after which the client is told.
         start_offset_s: added to every time of the answer.
+        lag_policy: what happens where audio comes faster than it is recognised.
     """
 
     model: str = ""
+    container: Container | None = None
     encoding: Encoding = Encoding.LINEAR16
     sample_rate_hz: int = 16_000
     channel_count: int = 1
@@ -84,12 +97,14 @@ class StreamConfig:
     interim_interval_s: float | None = None
     end_silence_s: float | None = None
     max_utterance_s: float | None = None
+    start_timeout_s: float | None = None
     start_offset_s: float = 0.0
+    lag_policy: LagPolicy = LagPolicy.BLOCK
 
     @property
     def num_legs(self) -> int:
         """Recognised apart from each other."""
-        return self.channel_count if self.separate_channels else 1
+        return max(self.channel_count, 1) if self.separate_channels else 1
 
     @property
     def frame_bytes(self) -> int:
@@ -106,6 +121,7 @@ class StreamConfig:
             "interim_interval_s": self.interim_interval_s,
             "end_silence_s": self.end_silence_s,
             "max_utterance_s": self.max_utterance_s,
+            "start_timeout_s": self.start_timeout_s,
         }
         return SessionOptions(
             interim_results=self.interim_results,
@@ -201,7 +217,9 @@ class Progress:
         return self.received_s - self.processed_s
 
 
-StreamEvent = Ready | RecognitionResult | SpeechStarted | SpeechEnded | MarkerReached | Goodbye
+StreamEvent = (
+    Ready | RecognitionResult | SpeechStarted | SpeechEnded | SpeechAwaited | MarkerReached | Goodbye
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

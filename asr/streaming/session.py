@@ -27,6 +27,7 @@ __all__ = [
     "Event",
     "Session",
     "SessionOptions",
+    "SpeechAwaited",
     "SpeechEnded",
     "SpeechProbabilities",
     "SpeechStarted",
@@ -59,6 +60,15 @@ class SpeechEnded:
     channel: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeechAwaited:
+    """Nobody has spoken up to ``time_s``, for as long as the options let pass; no utterance belongs to it."""
+
+    time_s: float
+    utterance_id: int = 0
+    channel: int = 0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DecodeRequest:
     """Audio to be decoded: an utterance that ended, or with ``is_final`` false what there is of an open one.
@@ -82,7 +92,7 @@ class DecodeRequest:
     is_early: bool = False
 
 
-Event = SpeechStarted | SpeechEnded | DecodeRequest
+Event = SpeechStarted | SpeechEnded | SpeechAwaited | DecodeRequest
 
 
 class Session:
@@ -104,6 +114,8 @@ class Session:
         self._last_interim = 0
         self._last_early = 0
         self._num_segmented = 0
+        timeout_s = options.start_timeout_s
+        self._start_timeout = None if timeout_s is None else to_samples(timeout_s)
         self.utterance_id = 0
 
     @property
@@ -133,6 +145,7 @@ class Session:
         for speech_prob in self._vad.push(samples):
             for boundary in self._endpointer.push(float(speech_prob)):
                 events += self._apply(boundary)
+            events += self._due_timeout()
         events += self._due_early()
         events += self._due_interim()
         self._buffer.forget_before(self._endpointer.settled)
@@ -164,6 +177,12 @@ class Session:
         self._num_segmented += boundary.end - self._start
         ended = SpeechEnded(time_s=self._time(boundary.speech_end), utterance_id=self.utterance_id)
         return [ended, self._request(boundary.end, boundary.reason)]
+
+    def _due_timeout(self) -> list[Event]:
+        if self._start_timeout is None or self._endpointer.searched < self._start_timeout:
+            return []
+        timeout, self._start_timeout = self._start_timeout, None
+        return [] if self.utterance_id else [SpeechAwaited(time_s=self._time(timeout))]
 
     def _due_early(self) -> list[Event]:
         end = self._endpointer.likely_end

@@ -21,6 +21,12 @@ class AudioEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUDIO_ENCODING_OGG_OPUS: _ClassVar[AudioEncoding]
     AUDIO_ENCODING_WAV: _ClassVar[AudioEncoding]
 
+class LagPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LAG_POLICY_UNSPECIFIED: _ClassVar[LagPolicy]
+    LAG_POLICY_BLOCK: _ClassVar[LagPolicy]
+    LAG_POLICY_SHED: _ClassVar[LagPolicy]
+
 class FinalReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FINAL_REASON_UNSPECIFIED: _ClassVar[FinalReason]
@@ -36,6 +42,9 @@ AUDIO_ENCODING_ALAW: AudioEncoding
 AUDIO_ENCODING_FLAC: AudioEncoding
 AUDIO_ENCODING_OGG_OPUS: AudioEncoding
 AUDIO_ENCODING_WAV: AudioEncoding
+LAG_POLICY_UNSPECIFIED: LagPolicy
+LAG_POLICY_BLOCK: LagPolicy
+LAG_POLICY_SHED: LagPolicy
 FINAL_REASON_UNSPECIFIED: FinalReason
 FINAL_REASON_SILENCE: FinalReason
 FINAL_REASON_MAX_UTTERANCE: FinalReason
@@ -55,15 +64,17 @@ class AudioConfig(_message.Message):
     def __init__(self, encoding: _Optional[_Union[AudioEncoding, str]] = ..., sample_rate_hz: _Optional[int] = ..., channel_count: _Optional[int] = ..., separate_channels: bool = ...) -> None: ...
 
 class Endpointing(_message.Message):
-    __slots__ = ("end_silence", "max_utterance")
+    __slots__ = ("end_silence", "max_utterance", "start_timeout")
     END_SILENCE_FIELD_NUMBER: _ClassVar[int]
     MAX_UTTERANCE_FIELD_NUMBER: _ClassVar[int]
+    START_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     end_silence: _duration_pb2.Duration
     max_utterance: _duration_pb2.Duration
-    def __init__(self, end_silence: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_utterance: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    start_timeout: _duration_pb2.Duration
+    def __init__(self, end_silence: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_utterance: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., start_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RecognitionConfig(_message.Message):
-    __slots__ = ("model", "audio", "language_code", "word_times", "max_alternatives", "endpointing", "start_offset", "interim_results", "interim_interval")
+    __slots__ = ("model", "audio", "language_code", "word_times", "max_alternatives", "endpointing", "start_offset", "interim_results", "interim_interval", "lag_policy")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_CODE_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +84,7 @@ class RecognitionConfig(_message.Message):
     START_OFFSET_FIELD_NUMBER: _ClassVar[int]
     INTERIM_RESULTS_FIELD_NUMBER: _ClassVar[int]
     INTERIM_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    LAG_POLICY_FIELD_NUMBER: _ClassVar[int]
     model: str
     audio: AudioConfig
     language_code: str
@@ -82,7 +94,8 @@ class RecognitionConfig(_message.Message):
     start_offset: _duration_pb2.Duration
     interim_results: bool
     interim_interval: _duration_pb2.Duration
-    def __init__(self, model: _Optional[str] = ..., audio: _Optional[_Union[AudioConfig, _Mapping]] = ..., language_code: _Optional[str] = ..., word_times: bool = ..., max_alternatives: _Optional[int] = ..., endpointing: _Optional[_Union[Endpointing, _Mapping]] = ..., start_offset: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interim_results: bool = ..., interim_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    lag_policy: LagPolicy
+    def __init__(self, model: _Optional[str] = ..., audio: _Optional[_Union[AudioConfig, _Mapping]] = ..., language_code: _Optional[str] = ..., word_times: bool = ..., max_alternatives: _Optional[int] = ..., endpointing: _Optional[_Union[Endpointing, _Mapping]] = ..., start_offset: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interim_results: bool = ..., interim_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lag_policy: _Optional[_Union[LagPolicy, str]] = ...) -> None: ...
 
 class RecognizeRequest(_message.Message):
     __slots__ = ("config", "audio")
@@ -245,9 +258,11 @@ class SpeechEvent(_message.Message):
         KIND_UNSPECIFIED: _ClassVar[SpeechEvent.Kind]
         KIND_STARTED: _ClassVar[SpeechEvent.Kind]
         KIND_ENDED: _ClassVar[SpeechEvent.Kind]
+        KIND_START_TIMEOUT: _ClassVar[SpeechEvent.Kind]
     KIND_UNSPECIFIED: SpeechEvent.Kind
     KIND_STARTED: SpeechEvent.Kind
     KIND_ENDED: SpeechEvent.Kind
+    KIND_START_TIMEOUT: SpeechEvent.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     UTTERANCE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -224,7 +224,8 @@ def test_both_legs_of_a_call(service: Any, call_audio: Samples, expected: list[R
     ("config", "field"),
     [
         ({"sample_rate_hertz": 0}, "config.sample_rate_hertz"),
-        ({"encoding": 2}, "config.encoding"),
+        ({"encoding": 9}, "config.encoding"),
+        ({"encoding": 2}, "audio"),  # raw samples are no FLAC
         ({"audio_channel_count": 9}, "config.audio_channel_count"),
     ],
 )

@@ -12,15 +12,17 @@ from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
 from asr.client import wire
 from asr.errors import OptionError, ProtocolError
 from asr.registry import ModelSummary, VersionSummary
 from asr.results import Hypothesis, Word
-from asr.streaming import FinalReason, SpeechEnded, SpeechStarted
+from asr.streaming import FinalReason, SpeechAwaited, SpeechEnded, SpeechStarted
 from asr.streaming.messages import (
     Finalize,
     Goodbye,
+    LagPolicy,
     Limits,
     Marker,
     MarkerReached,
@@ -55,6 +57,7 @@ EVENTS: list[StreamEvent | None] = [
     RESULT,
     SpeechStarted(time_s=0.5, utterance_id=2),
     SpeechEnded(time_s=0.75, utterance_id=2, channel=1),
+    SpeechAwaited(time_s=5.0, channel=1),
     MarkerReached(id=-5),
     Goodbye(reason="IDLE", time_left_s=30.0),
     None,
@@ -71,7 +74,14 @@ def test_what_the_server_sends_the_client_gets(event: StreamEvent | None) -> Non
     assert parsed.progress.lag.ToSeconds() == 1
 
 
-configs = st.builds(
+containers = st.sampled_from([Container.FLAC, Container.OGG_OPUS, Container.WAV])
+contained = st.builds(
+    StreamConfig,
+    container=containers,
+    sample_rate_hz=st.sampled_from([0, 8000, 48_000]),
+    channel_count=st.integers(0, 8),
+)
+configs = contained | st.builds(
     StreamConfig,
     model=st.text(max_size=10),
     encoding=st.sampled_from(Encoding),
@@ -86,6 +96,8 @@ configs = st.builds(
     end_silence_s=st.none() | st.sampled_from([0.3, 0.8]),
     max_utterance_s=st.none() | st.sampled_from([1.0, 28.0]),
     start_offset_s=st.sampled_from([0.0, 12.5]),
+    start_timeout_s=st.none() | st.sampled_from([0.1, 7.5]),
+    lag_policy=st.sampled_from(LagPolicy),
 )
 
 
@@ -112,7 +124,8 @@ def _config(change: Callable[[speech_pb2.RecognitionConfig], object]) -> speech_
     ("change", "field", "message"),
     [
         (lambda c: setattr(c.audio, "encoding", 0), "config.audio.encoding", "send one of AUDIO_ENCODING_LINEAR16"),
-        (lambda c: setattr(c.audio, "encoding", 5), "config.audio.encoding", "AUDIO_ENCODING_FLAC is not served"),
+        (lambda c: setattr(c, "lag_policy", 9), "config.lag_policy", "lag policy 9 is not known"),
+        (lambda c: c.endpointing.start_timeout.CopyFrom(Duration()), "config.endpointing.start_timeout", "is 0"),
         (lambda c: setattr(c.audio, "encoding", 77), "config.audio.encoding", "77 is not served"),
         (lambda c: setattr(c.audio, "sample_rate_hz", 0), "config.audio.sample_rate_hz", "no sample rate"),
         (lambda c: setattr(c.audio, "sample_rate_hz", 96_000), "config.audio.sample_rate_hz", "96000 Hz"),

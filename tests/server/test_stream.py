@@ -19,6 +19,7 @@ from asr.models.base import DecodingOptions
 from asr.results import Hypothesis
 from asr.streaming import SpeechStarted
 from asr.streaming.messages import (
+    LagPolicy,
     Marker,
     MarkerReached,
     RecognitionResult,
@@ -41,13 +42,14 @@ class LengthDecoder:
         self.go_on = threading.Event()
         self.go_on.set()
         self.fault: Exception | None = None
-        self.num_running = 0
+        self.num_running = self.num_asked = 0
         self.options: list[DecodingOptions] = []
 
     def work(
         self, samples: NDArray[np.float32], options: DecodingOptions, utterance: tuple[str, int] | None = None
     ) -> DecodeWork:
         del utterance
+        self.num_asked += 1
         return DecodeWork(model="length", samples=samples, options=options, context=samples.size)
 
     def wait_alive(self) -> None:
@@ -255,6 +257,54 @@ async def test_a_slow_engine_stops_the_reader_and_drops_nothing(
     await running
     assert source.taken_bytes == len(payload)
     assert len(collector.results) == 6
+
+
+async def test_a_stream_that_sheds_ends_with_lag_and_all_it_received_is_final(
+    services: StreamServices, decoder: LengthDecoder, payload: bytes
+) -> None:
+    collector, source = Collector(), Source(payload)
+    decoder.go_on.clear()
+    config = StreamConfig(lag_policy=LagPolicy.SHED)
+    stream = RecognitionStream(config, decoder, services, collector.send)
+    running = asyncio.create_task(stream.run(aiter(source)))
+    await _until(lambda: stream._ended_by is not None)
+    taken = source.taken_bytes
+    assert taken < len(payload)
+    decoder.go_on.set()
+    with pytest.raises(LimitError) as ended:
+        await running
+    assert ended.value.reason == "LAG"
+    assert source.taken_bytes == taken
+    alone = Collector()
+    await RecognitionStream(StreamConfig(), decoder, services, alone.send).run(aiter(Source(payload[:taken])))
+    assert [one.text for one in collector.results] == [one.text for one in alone.results] != []
+
+
+@pytest.mark.parametrize("policy", LagPolicy)
+async def test_a_stream_that_sheds_leaves_out_interims_first(
+    decoder: LengthDecoder, payload: bytes, policy: LagPolicy
+) -> None:
+    """The first utterance's final hangs: once a quarter of 8 s waits, the second has no interims."""
+    decodes = DecodeQueue([decoder], max_waiting=100)
+    config = StreamConfig(lag_policy=policy, interim_results=True, interim_interval_s=0.1)
+    asked: list[int] = []
+    with ThreadPoolExecutor(1) as front:
+        services = StreamServices(decodes=decodes, front=front, beam_size=5, max_queued_s=8.0)
+        stream = RecognitionStream(config, decoder, services, Collector().send)
+
+        async def paced() -> AsyncIterator[StreamInput]:
+            decoder.go_on.clear()
+            async for chunk in Source(payload[: 2 * 16_000 * 8]):
+                yield chunk
+                await _until(lambda: stream._pcm.received_s >= stream.received_s - 0.1)
+                if stream.progress.lag_s > 2.5:
+                    asked.append(decoder.num_asked)
+            decoder.go_on.set()
+
+        await stream.run(paced())
+    decodes.close()
+    assert len(asked) > 20
+    assert (asked[-1] - asked[0] > 10) == (policy is LagPolicy.BLOCK), asked
 
 
 async def test_interims_are_greedy_and_one_at_a_time(

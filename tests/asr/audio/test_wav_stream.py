@@ -11,8 +11,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.audio.pcm import Encoding
-from asr.audio.wav_stream import MAX_HEADER_BYTES, WavFormat, WavStream
+from asr.audio.pcm import Encoding, PcmFormat
+from asr.audio.wav_stream import MAX_HEADER_BYTES, WavStream
 from asr.errors import AudioError
 
 SAMPLES = np.linspace(-0.5, 0.5, 200, dtype=np.float32).reshape(-1, 2)
@@ -52,7 +52,7 @@ def test_a_header_is_read_wherever_it_is_cut(subtype: str, kind: str) -> None:
     expected = soundfile.read(io.BytesIO(file), dtype="float32")[0]
     for cut in range(len(file)):
         stream, audio = _pushed(file[:cut], file[cut:])
-        assert stream.format == WavFormat(encoding=SUBTYPES[subtype], sample_rate_hz=8000, channel_count=2)
+        assert stream.format == PcmFormat(encoding=SUBTYPES[subtype], sample_rate_hz=8000, channel_count=2)
         assert len(audio) == expected.size * {"PCM_16": 2, "FLOAT": 4, "ULAW": 1, "ALAW": 1}[subtype]
 
 

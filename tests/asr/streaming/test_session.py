@@ -18,6 +18,7 @@ from asr.streaming import (
     FinalReason,
     Session,
     SessionOptions,
+    SpeechAwaited,
     SpeechEnded,
     SpeechStarted,
 )
@@ -252,3 +253,23 @@ def test_an_option_outside_its_range_is_named(field: str, value: float) -> None:
 def test_not_a_number_is_refused() -> None:
     with pytest.raises(OptionError, match="padding_s is nan"):
         SessionOptions(padding_s=float("nan"))
+
+
+@pytest.mark.parametrize("sizes", [[512], [100, 7000], [48_000]])
+@pytest.mark.parametrize(("speech_at", "times"), [(10, []), (100, [1.0]), (None, [1.0])])
+def test_silence_at_the_start_is_told_once(
+    sizes: list[int], speech_at: int | None, times: list[float]
+) -> None:
+    probs = [0.0] * 200
+    if speech_at is not None:
+        probs[speech_at : speech_at + 20] = [0.9] * 20
+    session = Session(SessionOptions(start_timeout_s=1.0), ScriptedProbabilities(probs))
+    events = run(session, chunked(np.zeros(200 * 512, np.float32), sizes))
+    assert [event.time_s for event in events if isinstance(event, SpeechAwaited)] == times
+    assert len(finals(events)) == (speech_at is not None)
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, 301.0, float("nan")])
+def test_a_start_timeout_has_its_range(timeout_s: float) -> None:
+    with pytest.raises(OptionError, match="start_timeout_s"):
+        SessionOptions(start_timeout_s=timeout_s)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -14,6 +15,8 @@ from asr.client.blocking import SPEECH_SERVICE
 from asr.client.wire import ClientInput, Recognition, Samples, ServedModel
 from asr.streaming.messages import StreamConfig, StreamUpdate
 from asr.v1 import models_pb2, models_pb2_grpc, speech_pb2, speech_pb2_grpc
+
+_MADE_UP = "Internal error from Core"
 
 
 class AsyncSpeechClient:
@@ -80,10 +83,16 @@ class AsyncSpeechClient:
             The server's updates, the first with ``Ready``.
         """
         call = self._speech.StreamingRecognize(_requests(messages, config or StreamConfig()))
+        ends: list[grpc.aio.AioRpcError] = []
+        call.add_done_callback(lambda ended: ends.append(_end_of(ended)))
         try:
-            with self._translated():
-                async for response in call:
-                    yield wire.stream_update(response)
+            async for response in call:
+                yield wire.stream_update(response)
+        except grpc.aio.AioRpcError as error:
+            # A message of ours that meets the end of the call makes grpc.aio put an INTERNAL of its own in place of the
+            # server's status, or ahead of it (grpc/grpc#36066).
+            told = next((end for end in (*ends, error) if end.details() != _MADE_UP), error)
+            raise wire.error_of(told, self.address) from error
         finally:
             call.cancel()
 
@@ -124,3 +133,17 @@ async def _requests(
     else:
         for message in messages:
             yield wire.input_request(message, config)
+
+
+def _end_of(call: Any) -> grpc.aio.AioRpcError:
+    """The status of a call that has one: then none of these coroutines waits."""
+    parts = (call.code(), call.initial_metadata(), call.trailing_metadata(), call.details())
+    return grpc.aio.AioRpcError(*(_at_once(part) for part in parts))
+
+
+def _at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("a call that has ended knows its status")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -11,7 +12,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from asr.client import SpeechClient, StreamConfig, wire
+from asr.client import AsyncSpeechClient, SpeechClient, StreamConfig, wire
 from asr.client.wire import config_request
 from asr.errors import (
     ExpiredError,
@@ -62,8 +63,8 @@ BAD: dict[str, tuple[Requests, grpc.StatusCode, str, str]] = {
         "INVALID_INPUT",
         "config.audio.sample_rate_hz",
     ),
-    "flac": (
-        [changed(lambda c: setattr(c.audio, "encoding", 5))],
+    "an encoding of tomorrow": (
+        [changed(lambda c: setattr(c.audio, "encoding", 77))],
         INVALID,
         "INVALID_INPUT",
         "config.audio.encoding",
@@ -209,3 +210,24 @@ def test_floats_that_are_no_audio_are_refused(client: SpeechClient) -> None:
     with pytest.raises(OptionError) as caught:
         client.recognize(payload, StreamConfig(encoding=wire.Encoding.FLOAT32))
     assert caught.value.field == "audio"
+
+
+async def test_an_asyncio_client_is_told_why_it_is_refused_however_fast_it_sends(running_server: Any) -> None:
+    """grpc.aio puts an INTERNAL of its own in place of half of these (grpc/grpc#36066)."""
+    config = ServerConfig(address="127.0.0.1:0", decode_workers=1, limits=Limits(max_streams=1))
+    silence = np.zeros(1600, np.float32)
+    with running_server(config) as server:
+        async with AsyncSpeechClient(server.address) as holder, AsyncSpeechClient(server.address) as client:
+            over = asyncio.Event()
+
+            async def held() -> AsyncIterator[Any]:
+                yield silence
+                await over.wait()
+
+            holding = holder.stream(held())
+            await anext(holding)
+            for _ in range(200):
+                with pytest.raises(LimitError):
+                    [update async for update in client.stream([silence] * 3)]
+            over.set()
+            await holding.aclose()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from asr.errors import ExpiredError, OptionError, ProtocolError, UnavailableError
@@ -20,11 +20,13 @@ from asr.streaming.messages import (
     StreamUpdate,
 )
 from asr.text.languages import language_code
+from server.caller import Caller, current_caller
 from server.catalog import Catalog
 from server.deadlines import Deadlines
 from server.leg import StreamServices
 from server.limits import Admission, Limits
 from server.pool import ModelPool
+from server.quotas import TenantQuotas
 from server.stream import RecognitionStream
 from server.workers import ServedModel
 
@@ -52,6 +54,7 @@ class Calls:
         catalog: resolves selectors.
         pool: the models in memory.
         services: what streams share.
+        quotas: what tenants use.
 
     Attributes:
         limits: what one client may use.
@@ -65,23 +68,27 @@ class Calls:
         catalog: Catalog,
         pool: ModelPool[ServedModel],
         services: StreamServices,
+        quotas: TenantQuotas,
     ) -> None:
         self.limits = limits
         self._admission = admission
         self._catalog = catalog
         self._pool = pool
         self._services = services
+        self._quotas = quotas
         self._streams: dict[RecognitionStream, asyncio.Task[Any] | None] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
 
-    def slot(self) -> AbstractContextManager[None]:
-        """Hold a slot, from before anything of a call is read.
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold a slot of the server and of the caller, from before anything of a call is read.
 
         Raises:
             UnavailableError: the server loads or drains.
-            LimitError: all slots are taken.
+            LimitError: all slots are taken, or the caller has used what it may.
         """
-        return self._admission.slot()
+        with self._admission.slot(), self._quotas.slots(current_caller(), 1):
+            yield
 
     def check_serving(self) -> None:
         """Refuse what needs no slot while the server loads or drains.
@@ -141,11 +148,13 @@ class Calls:
                 results.append(update.event)
 
         async with self._lease(config) as model:
-            stream = RecognitionStream(config, model, self._services, collect)
+            caller = current_caller()
+            self._quotas.take(caller, duration_s * config.num_legs)
+            stream = RecognitionStream(config, model, self._services_of(caller), collect)
             with self._open(stream):
                 await stream.run(_pieces(config, audio))
         results.sort(key=lambda result: (result.start_s, result.channel))
-        return Recognized(results=results, model=_identity(model), duration_s=duration_s)
+        return Recognized(results=results, model=model.identity, duration_s=duration_s)
 
     async def stream(
         self,
@@ -160,14 +169,16 @@ class Calls:
             LexituneError: alone or in an exception group; see :meth:`server.stream.RecognitionStream.run`.
         """
         async with self._lease(config) as model:
-            ready = Ready(model=_identity(model), limits=self.limits, ignored_fields=ignored_fields)
+            ready = Ready(model=model.identity, limits=self.limits, ignored_fields=ignored_fields)
             await send(StreamUpdate(event=ready, progress=Progress()))
-            stream = RecognitionStream(config, model, self._services, send)
+            caller = current_caller()
+            stream = RecognitionStream(config, model, self._services_of(caller), send)
             deadlines = Deadlines(self.limits)
             watcher = asyncio.create_task(deadlines.watch(stream))
             try:
                 with self._open(stream):
-                    await stream.run(_watched(inputs, deadlines))
+                    charged = self._charged(inputs, config, caller, stream)
+                    await stream.run(_watched(charged, deadlines))
             finally:
                 watcher.cancel()
 
@@ -190,11 +201,29 @@ class Calls:
     @asynccontextmanager
     async def _lease(self, config: StreamConfig) -> AsyncIterator[ServedModel]:
         """The model that the selector means now, pinned until the call ends, and slots for further legs."""
-        with self._admission.further(config.num_legs - 1):
-            reference = await asyncio.to_thread(self._catalog.resolve, config.model)
+        caller, further = current_caller(), config.num_legs - 1
+        with self._admission.further(further), self._quotas.slots(caller, further):
+            reference = await asyncio.to_thread(self._catalog.resolve, config.model, caller.may_use)
             async with self._pool.lease(reference) as model:
                 _check_language(config.language, model)
                 yield model
+
+    def _services_of(self, caller: Caller) -> StreamServices:
+        return replace(self._services, tenant=caller.name)
+
+    async def _charged(
+        self,
+        inputs: AsyncIterator[StreamInput],
+        config: StreamConfig,
+        caller: Caller,
+        stream: RecognitionStream,
+    ) -> AsyncIterator[StreamInput]:
+        """The inputs, their audio counted; what uses up the caller's quota is the last that is served."""
+        legs_per_byte_s = config.num_legs / config.frame_bytes / config.sample_rate_hz
+        async for one in inputs:
+            if isinstance(one, bytes) and (error := self._quotas.charge(caller, len(one) * legs_per_byte_s)):
+                stream.end(error)
+            yield one
 
     def _check_recording(self, config: StreamConfig, audio: bytes) -> float:
         """Length of a recording, s, within its limits."""
@@ -232,15 +261,6 @@ async def _pieces(config: StreamConfig, audio: bytes) -> AsyncIterator[StreamInp
     step = int(UNARY_PIECE_S * config.sample_rate_hz) * config.frame_bytes
     for start in range(0, len(audio), step):
         yield audio[start : start + step]
-
-
-def _identity(model: ServedModel) -> ModelIdentity:
-    return ModelIdentity(
-        name=model.name,
-        version=model.version,
-        reference=model.reference,
-        sha256=model.sha256,
-    )
 
 
 def _check_language(language: str, model: ServedModel) -> None:

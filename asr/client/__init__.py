@@ -6,6 +6,7 @@
 from asr.audio.pcm import Encoding
 from asr.client.aio import AsyncSpeechClient
 from asr.client.blocking import SpeechClient
+from asr.client.credentials import Credentials
 from asr.client.wire import Recognition, ServedModel, ServedVersion
 from asr.streaming.messages import (
     Finalize,
@@ -24,6 +25,7 @@ from asr.streaming.session import SpeechEnded, SpeechStarted
 
 __all__ = [
     "AsyncSpeechClient",
+    "Credentials",
     "Encoding",
     "Finalize",
     "Goodbye",

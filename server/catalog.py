@@ -68,7 +68,7 @@ class Catalog:
         """
         found = self._find(selector, permits)
         if not permits(short_name(found)):
-            raise not_permitted(short_name(found))
+            raise not_permitted(selector)
         if found.kind not in _REGISTERED:
             return str(found)
         registry = self._open_registry()
@@ -94,7 +94,7 @@ class Catalog:
         names = [name for name in names if permits(name)]
         near = difflib.get_close_matches(selector, names, n=3) or names[:5]
         forms = "name it by name, name@alias, name@version or models:/NAME/VERSION"
-        return f"no model {selector[:200]!r}; there is {', '.join(near)}; {forms}"
+        return f"no model {selector[:200]!r}; there is {', '.join(near) or 'none'}; {forms}"
 
     def _find(self, selector: str, permits: Permits) -> ModelReference:
         if not selector:
@@ -124,8 +124,9 @@ class Catalog:
 
 def not_permitted(name: str) -> NotPermittedError:
     """The error for a model that is not the caller's, whether or not there is one."""
+    which = f"model {name[:200]!r}" if name else "the server's default model"
     return NotPermittedError(
-        f"model {name[:200]!r} is not among this tenant's; ListModels names those that are, and models in the server's "
+        f"{which} is not among this tenant's; ListModels names those that are, and models in the server's "
         "tenants file adds one"
     )
 

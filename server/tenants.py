@@ -116,9 +116,11 @@ class Tenants:
         Raises:
             UnauthenticatedError: none or several, not a bearer token, not known, or expired.
         """
-        if len(authorizations) != 1:
+        if (
+            len(distinct := set(authorizations)) != 1
+        ):  # the stock Riva client sends the same one twice over TLS
             raise UnauthenticatedError(
-                f"{len(authorizations) or 'no'} authorization given; {_REMEDY}", reason="TOKEN_MISSING"
+                f"{len(distinct) or 'no'} authorization given; {_REMEDY}", reason="TOKEN_MISSING"
             )
         scheme, _, token = authorizations[0].partition(" ")
         if scheme.lower() != "bearer" or not token.strip():

@@ -50,13 +50,14 @@ def test_a_token_says_whose_call_it_is(tmp_path: Path) -> None:
     operations = tenants.authenticate([f"bearer  {ADMIN_TOKEN} "])
     assert (operations.name, operations.is_admin) == ("operations", True)
     assert operations.may_use("anything")
+    assert tenants.authenticate([f"Bearer {TOKEN}"] * 2).name == "clinic"
 
 
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
         ([], "TOKEN_MISSING"),
-        ([f"Bearer {TOKEN}", f"Bearer {TOKEN}"], "TOKEN_MISSING"),
+        ([f"Bearer {TOKEN}", f"Bearer {ADMIN_TOKEN}"], "TOKEN_MISSING"),
         ([f"Basic {TOKEN}"], "TOKEN_MISSING"),
         ([TOKEN], "TOKEN_MISSING"),
         (["Bearer "], "TOKEN_MISSING"),

@@ -11,12 +11,14 @@ LexituneError
 ├── NotFoundError              exit code 2, NOT_FOUND
 │   └── ModelNotFoundError     a model reference that names nothing
 ├── ModelError                 a model that exists but cannot be used; FAILED_PRECONDITION
-│   └── ChecksumError          bytes that are not the bytes that were published
+│   ├── ChecksumError          bytes that are not the bytes that were published
+│   └── ModelInUseError        a model that calls hold and that shall go
 ├── MissingDependencyError     an optional part that is not installed; names the command that installs it
 ├── ResourceError           this machine ran out of disk or memory; RESOURCE_EXHAUSTED
 ├── LimitError                 a limit of this server; RESOURCE_EXHAUSTED
 ├── ExpiredError               a stream that idled or lasted too long; ABORTED
-├── NotPermittedError          a method that is switched off for this caller; PERMISSION_DENIED
+├── UnauthenticatedError       no token, one that is not known or has expired; UNAUTHENTICATED
+├── NotPermittedError          a method or a model that is not this caller's; PERMISSION_DENIED
 └── UnavailableError           loading, draining, a port in use, a server that cannot be reached; UNAVAILABLE
 """
 
@@ -92,6 +94,10 @@ class ChecksumError(ModelError):
     """Bytes are not the bytes that were published."""
 
 
+class ModelInUseError(ModelError):
+    """Calls hold the model that shall be unloaded."""
+
+
 class MissingDependencyError(LexituneError):
     """An optional part is not installed; the message names the command that installs it."""
 
@@ -105,11 +111,13 @@ class LimitError(LexituneError):
 
     Attributes:
         reason: the machine-readable reason, e.g. "STREAM_SLOTS".
+        retry_s: when to try again; None leaves that to the table of statuses.
     """
 
-    def __init__(self, message: str, *, reason: str) -> None:
+    def __init__(self, message: str, *, reason: str, retry_s: float | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.retry_s = retry_s
 
 
 class ExpiredError(LexituneError):
@@ -124,8 +132,20 @@ class ExpiredError(LexituneError):
         self.reason = reason
 
 
+class UnauthenticatedError(LexituneError):
+    """A server that asks for a token was given none, an unknown or an expired one. The message never holds it.
+
+    Attributes:
+        reason: the machine-readable reason, e.g. "TOKEN_EXPIRED".
+    """
+
+    def __init__(self, message: str, *, reason: str = "UNAUTHENTICATED") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class NotPermittedError(LexituneError):
-    """The method is switched off, or this caller may not use it."""
+    """The method is not served here, or it or the model is not this caller's."""
 
 
 class UnavailableError(LexituneError):

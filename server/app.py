@@ -5,29 +5,35 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-import grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from asr.errors import UnavailableError
 from asr.registry import Registry
 from asr.v1 import models_pb2_grpc, speech_pb2_grpc
+from server.admin import AdminServicer
 from server.batching import MAX_BATCH, MAX_GPU_BATCH, DecodeQueue
+from server.caller import ANYONE, Caller
 from server.calls import Calls
 from server.catalog import Catalog, short_name
+from server.certificates import read_certificates
 from server.config import ServerConfig
 from server.health import SERVICE_NAMES, Health
 from server.leg import StreamServices
 from server.limits import Admission, ServingState
+from server.listener import Listener
 from server.models import ModelsServicer
+from server.policies import ADMIN_LISTENER, PUBLIC_LISTENER, Policies
 from server.pool import ModelPool
+from server.quotas import TenantQuotas
 from server.recognition import SpeechServicer
+from server.reload import Reloaded
 from server.riva import RivaServicer
 from server.riva_convert import riva_language
+from server.tenants import Tenants
 from server.workers import ServedModel, WorkerGroup
 
 MESSAGE_OVERHEAD_BYTES = 64 << 10  # a request around its audio
@@ -48,11 +54,46 @@ def channel_options(config: ServerConfig) -> list[tuple[str, int]]:
     ]
 
 
+def make_listeners(config: ServerConfig) -> tuple[Listener, Listener | None]:
+    """The public listener and the administrators', which there is if the config names an address.
+
+    Raises:
+        OptionError: certificates or tenants cannot be read.
+    """
+    tls = config.tls
+    certificates = (
+        Reloaded("the server's certificate", tls.paths, lambda: read_certificates(tls)) if tls.is_on else None
+    )
+    authenticate = Tenants(Path(config.tenants)).authenticate if config.tenants else _anyone
+
+    def listener(address: str, policies: Policies) -> Listener:
+        options = channel_options(config)
+        return Listener(address, policies, authenticate, options=options, certificates=certificates)
+
+    public = listener(config.address, PUBLIC_LISTENER)
+    return public, listener(config.admin_address, ADMIN_LISTENER) if config.admin_address else None
+
+
+def _anyone(_authorizations: Sequence[str]) -> Caller:
+    return ANYONE
+
+
+def _describe(listener: Listener) -> None:
+    """Mount reflection."""
+    servicer = reflection.aio.ReflectionServicer((*SERVICE_NAMES, reflection.SERVICE_NAME))
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, listener)
+
+
 class Application:
-    """A server and its parts; make it inside a running event loop."""
+    """A server and its parts; make it inside a running event loop.
+
+    Attributes:
+        admin_address: of the administrators' listener once it has started; "" if there is none.
+    """
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
+        self._public, self._admin = make_listeners(config)  # before there are processes to end
         on_gpu = config.device != "cpu"
         num_workers = config.decode_workers or (1 if on_gpu else usable_cores())
         self._workers = WorkerGroup(num_workers, engine=config.engine, device=config.device)
@@ -82,19 +123,24 @@ class Application:
                 beam_size=config.beam_size,
                 max_queued_s=config.limits.max_queued_s,
             ),
+            quotas=TenantQuotas(),
         )
         self._speech = SpeechServicer(self._calls)
         self._languages: dict[str, str] = {}
         self._riva = RivaServicer(self._calls, config.riva_models, self._languages)
         self._models = ModelsServicer(
+            catalog=self._catalog, open_registry=Registry.open, pool=self._pool, limits=config.limits
+        )
+        self._administration = AdminServicer(
+            admission=self._admission,
             catalog=self._catalog,
             open_registry=Registry.open,
             pool=self._pool,
             limits=config.limits,
-            allow_admin=config.allow_admin,
         )
-        self._server = grpc.aio.server(options=channel_options(config))
-        self._health = Health(self._server)
+        self._health = Health()
+        self._mount()
+        self.admin_address = ""
 
     @property
     def num_active(self) -> int:
@@ -112,6 +158,11 @@ class Application:
         return [worker.pid for worker in self._workers.workers]
 
     @property
+    def listeners(self) -> list[Listener]:
+        """The public one, then the administrators' if there is one."""
+        return [self._public] if self._admin is None else [self._public, self._admin]
+
+    @property
     def pool(self) -> ModelPool[ServedModel]:
         """The models in memory."""
         return self._pool
@@ -124,7 +175,9 @@ class Application:
             LexituneError: a model cannot be loaded.
         """
         try:
-            address = self._bind()
+            address = self._public.bind()
+            if self._admin is not None:
+                self.admin_address = self._admin.bind()
             await self._listen()
             await self._load_models()
         except BaseException:
@@ -143,50 +196,38 @@ class Application:
 
     async def stop(self) -> None:
         """Stop now: open calls are cancelled after a moment, threads end, models go."""
-        await self._server.stop(STOP_GRACE_S)
+        await asyncio.gather(*(listener.stop(STOP_GRACE_S) for listener in self.listeners))
         await asyncio.to_thread(self._decodes.close)
         await asyncio.to_thread(self._workers.close)
         self._front.shutdown(cancel_futures=True)
         await self._pool.close()
 
+    def _mount(self) -> None:
+        add_speech, add_models = (
+            speech_pb2_grpc.add_SpeechServicer_to_server,
+            models_pb2_grpc.add_ModelsServicer_to_server,
+        )
+        add_speech(self._speech, self._public)  # type: ignore[no-untyped-call]
+        add_models(self._models, self._public)  # type: ignore[no-untyped-call]
+        self._riva.mount(self._public)
+        if self._admin is not None:
+            add_models(self._administration, self._admin)  # type: ignore[no-untyped-call]
+        for listener in self.listeners:
+            self._health.mount(listener)
+            if self._config.reflection:
+                _describe(listener)
+
     async def _listen(self) -> None:
         """Answer from now on, if only that the models are loading."""
-        speech_pb2_grpc.add_SpeechServicer_to_server(self._speech, self._server)  # type: ignore[no-untyped-call]
-        models_pb2_grpc.add_ModelsServicer_to_server(self._models, self._server)  # type: ignore[no-untyped-call]
-        self._riva.mount(self._server)
-        reflection.enable_server_reflection((*SERVICE_NAMES, reflection.SERVICE_NAME), self._server)
         await self._health.loading()
-        await self._server.start()
+        for listener in self.listeners:
+            await listener.start()
 
     async def _load_models(self) -> None:
         for reference in self._catalog.served:
             immutable = await asyncio.to_thread(self._catalog.resolve, str(reference))
             async with self._pool.lease(immutable) as model:
                 self._languages[short_name(reference)] = riva_language(model.languages)
-
-    def _bind(self) -> str:
-        host, _, port = self._config.address.rpartition(":")
-        try:
-            if port.isdigit():
-                _check_free(host.strip("[]"), int(port))
-            bound_port = self._server.add_insecure_port(self._config.address)
-        except (OSError, RuntimeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "in use, or not an address"
-            raise UnavailableError(
-                f"cannot listen on {self._config.address}: {reason}; stop the other server or give another "
-                "--address, HOST:PORT",
-                reason="PORT_IN_USE",
-            ) from error
-        return f"{host}:{bound_port}" if port.isdigit() else self._config.address
-
-
-def _check_free(host: str, port: int) -> None:
-    """Bind and let go: gRPC would say the same with log lines of its own."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
 
 
 def usable_cores() -> int:

@@ -1,4 +1,4 @@
-"""The decode queue: finals before interims, the earliest deadline first, what fits together decoded together.
+"""The decode queue: finals before interims, tenants in turn, the earliest deadline first, what fits together in a batch.
 
 One thread for each worker process takes batches and waits for their results; the queue itself computes nothing. A waiting
 decode is cancelled by its future, which is looked at when a batch is formed. Every future is resolved: a request whose
@@ -8,7 +8,6 @@ worker dies is tried once more, alone, and then fails.
 from __future__ import annotations
 
 import enum
-import heapq
 import itertools
 import threading
 import time
@@ -20,6 +19,8 @@ from typing import Protocol
 from asr.errors import LimitError, UnavailableError
 from asr.models.base import DecodingOptions, Samples
 from asr.results import Hypothesis
+from asr.units import SAMPLE_RATE_HZ
+from server.turns import Turns
 
 MAX_BATCH = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
 MAX_GPU_BATCH = 32
@@ -88,9 +89,14 @@ class _Job:
     urgency: Urgency
     deadline_s: float
     number: int
+    tenant: str = field(compare=False)
     work: DecodeWork = field(compare=False)
     future: Future[list[Hypothesis]] = field(compare=False)
     attempts: int = field(default=0, compare=False)
+
+    @property
+    def audio_s(self) -> float:
+        return len(self.work.samples) / SAMPLE_RATE_HZ
 
 
 class DecodeQueue:
@@ -106,6 +112,7 @@ class DecodeQueue:
         self._max_waiting, self._max_batch = max_waiting, max_batch
         self._numbers = itertools.count()
         self._jobs: list[_Job] = []
+        self._turns = {urgency: Turns() for urgency in Urgency}
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self._num_idle = 0
@@ -124,7 +131,7 @@ class DecodeQueue:
             return sum(not job.future.cancelled() for job in self._jobs)
 
     def submit(
-        self, work: DecodeWork, urgency: Urgency, *, within_s: float = 0.0
+        self, work: DecodeWork, urgency: Urgency, *, within_s: float = 0.0, tenant: str = ""
     ) -> Future[list[Hypothesis]]:
         """Queue ``work``; cancel the future to take it back while it waits.
 
@@ -132,19 +139,21 @@ class DecodeQueue:
             work: the segment.
             urgency: finals go first.
             within_s: among equals the one whose time ends first goes first; nothing is dropped when it has.
+            tenant: whose it is; where several wait, each gets the same share of audio decoded.
 
         Raises:
-            LimitError: the queue is full.
+            LimitError: the queue is full, and the tenant has its share of it.
             UnavailableError: the queue was closed.
         """
         future: Future[list[Hypothesis]] = Future()
-        job = _Job(urgency, time.monotonic() + within_s, next(self._numbers), work, future)
+        job = _Job(urgency, time.monotonic() + within_s, next(self._numbers), tenant, work, future)
         with self._changed:
             if self._closed.is_set():
                 raise _shutting_down()
             if len(self._jobs) >= self._max_waiting:
-                self._make_room(urgency)
-            heapq.heappush(self._jobs, job)
+                self._make_room(urgency, tenant)
+            self._turns[urgency].wait(tenant)
+            self._jobs.append(job)
             self._changed.notify()
         return future
 
@@ -162,15 +171,19 @@ class DecodeQueue:
         for worker in self._workers:
             worker.close()
 
-    def _make_room(self, urgency: Urgency) -> None:
-        """Forget what was cancelled; a final takes the place of the interim that would be decoded last."""
+    def _make_room(self, urgency: Urgency, tenant: str) -> None:
+        """Forget what was cancelled; a final takes the place of the interim that would be decoded last.
+
+        A tenant with less than its share goes beyond the limit rather than make way for one that fills the queue.
+        """
         self._jobs = [job for job in self._jobs if not job.future.cancelled()]
         if len(self._jobs) >= self._max_waiting and urgency is Urgency.FINAL:
             last = max(self._jobs)
             if last.urgency is not Urgency.FINAL and last.future.cancel():
                 self._jobs.remove(last)
-        heapq.heapify(self._jobs)
-        if len(self._jobs) >= self._max_waiting:
+        own = sum(job.tenant == tenant for job in self._jobs)
+        num_tenants = len({tenant, *(job.tenant for job in self._jobs)})
+        if len(self._jobs) >= self._max_waiting and own * num_tenants >= self._max_waiting:
             raise LimitError(
                 f"{self._max_waiting} decodings wait already; try again later or raise max_waiting_decodes",
                 reason="DECODE_QUEUE",
@@ -196,30 +209,41 @@ class DecodeQueue:
             del batch, running  # hold no audio while waiting for the next
 
     def _take(self) -> list[_Job]:
-        """The most urgent job and those that fit to it, a fair share of them for each idle worker; [] at the end."""
+        """A batch; [] at the end."""
         with self._changed:
             self._num_idle += 1
             self._changed.wait_for(self._is_due)
             num_idle, self._num_idle = self._num_idle, self._num_idle - 1
             if not self._jobs:
                 return []
-            first = heapq.heappop(self._jobs)
-            if first.attempts:
-                return [first]  # it may have killed its worker: no other work is put at risk
-            fitting = sorted(
-                job
-                for job in self._jobs
-                if job.urgency == first.urgency
-                and not job.attempts
-                and not job.future.cancelled()
-                and job.work.group == first.work.group
-            )
-            share = -(-(1 + len(fitting)) // num_idle)
-            batch = [first, *fitting[: min(share, self._max_batch) - 1]]
+            batch = self._batch(num_idle)
             taken = {job.number for job in batch}
             self._jobs = [job for job in self._jobs if job.number not in taken]
-            heapq.heapify(self._jobs)
             return batch
+
+    def _batch(self, num_idle: int) -> list[_Job]:
+        """The most urgent job and those that fit to it, tenants in turn, a fair share of them for each idle worker."""
+        urgency = min(job.urgency for job in self._jobs)
+        turns = self._turns[urgency]
+        equals = [job for job in self._jobs if job.urgency == urgency]
+        first = _next(equals, turns)
+        turns.begin(first.tenant)
+        turns.charge(first.tenant, first.audio_s)
+        if first.attempts:
+            return [first]  # it may have killed its worker: no other work is put at risk
+        fitting = [
+            job
+            for job in equals
+            if job is not first and not job.attempts and job.work.group == first.work.group
+        ]
+        share = -(-(1 + len(fitting)) // num_idle)
+        batch = [first]
+        while fitting and len(batch) < min(share, self._max_batch):
+            job = _next(fitting, turns)
+            turns.charge(job.tenant, job.audio_s)
+            fitting.remove(job)
+            batch.append(job)
+        return batch
 
     def _retry(self, jobs: Sequence[_Job], death: WorkerDiedError) -> None:
         """Once more for those who were not tried twice, ahead of their equals: they have waited already."""
@@ -235,15 +259,18 @@ class DecodeQueue:
             )
             job.future.set_exception(error)
         with self._changed:
-            for job in again:
-                heapq.heappush(self._jobs, job)
+            self._jobs += again
             self._changed.notify(len(again))
 
     def _is_due(self) -> bool:
         """Whether there is work that was not cancelled, or the end; forgets what was cancelled first."""
-        while self._jobs and self._jobs[0].future.cancelled():
-            heapq.heappop(self._jobs)
+        self._jobs = [job for job in self._jobs if not job.future.cancelled()]
         return bool(self._jobs) or self._closed.is_set()
+
+
+def _next(jobs: Sequence[_Job], turns: Turns) -> _Job:
+    """Of equally urgent jobs: of the tenant whose turn it is the one that is due first."""
+    return min(jobs, key=lambda job: (turns.clock(job.tenant), job))
 
 
 def _shutting_down() -> UnavailableError:

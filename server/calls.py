@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from asr.errors import ExpiredError, OptionError, ProtocolError, UnavailableError
@@ -20,11 +20,13 @@ from asr.streaming.messages import (
     StreamUpdate,
 )
 from asr.text.languages import language_code
+from server.caller import Caller, current_caller
 from server.catalog import Catalog
 from server.deadlines import Deadlines
 from server.leg import StreamServices
 from server.limits import Admission, Limits
 from server.pool import ModelPool
+from server.quotas import TenantQuotas
 from server.stream import RecognitionStream
 from server.unpacking import PIECE_BYTES, Unpacked, settled, unpacker
 from server.workers import ServedModel
@@ -54,6 +56,7 @@ class Calls:
         catalog: resolves selectors.
         pool: the models in memory.
         services: what streams share.
+        quotas: what tenants use.
 
     Attributes:
         limits: what one client may use.
@@ -67,23 +70,27 @@ class Calls:
         catalog: Catalog,
         pool: ModelPool[ServedModel],
         services: StreamServices,
+        quotas: TenantQuotas,
     ) -> None:
         self.limits = limits
         self._admission = admission
         self._catalog = catalog
         self._pool = pool
         self._services = services
+        self._quotas = quotas
         self._streams: dict[RecognitionStream, asyncio.Task[Any] | None] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
 
-    def slot(self) -> AbstractContextManager[None]:
-        """Hold a slot, from before anything of a call is read.
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold a slot of the server and of the caller, from before anything of a call is read.
 
         Raises:
             UnavailableError: the server loads or drains.
-            LimitError: all slots are taken.
+            LimitError: all slots are taken, or the caller has used what it may.
         """
-        return self._admission.slot()
+        with self._admission.slot(), self._quotas.slots(current_caller(), 1):
+            yield
 
     def check_serving(self) -> None:
         """Refuse what needs no slot while the server loads or drains.
@@ -136,6 +143,7 @@ class Calls:
             LexituneError: the recording is too long or cannot be decoded, or there is no such model.
         """
         self._check_recording(config, audio)
+        contained = config.container is not None
         results: list[RecognitionResult] = []
 
         async def collect(update: StreamUpdate) -> None:
@@ -144,11 +152,16 @@ class Calls:
 
         inputs, max_s = _pieces(config, audio), self.limits.max_unary_s
         async with self._lease(config) as model, self._unpacked(config, inputs, max_s) as (config, samples):
-            stream = RecognitionStream(config, model, self._services, collect)
+            caller = current_caller()
+            stream = RecognitionStream(config, model, self._services_of(caller), collect)
+            if not contained:
+                self._quotas.take(caller, _length_s(config, len(audio)) * config.num_legs)
+            else:  # how much there is shows while it is decoded
+                samples = self._charged(samples, config, caller, stream)
             with self._open(stream):
                 await stream.run(_at_most(samples, config, max_s))
         results.sort(key=lambda result: (result.start_s, result.channel))
-        return Recognized(results=results, model=_identity(model), duration_s=stream.received_s)
+        return Recognized(results=results, model=model.identity, duration_s=stream.received_s)
 
     async def stream(
         self,
@@ -163,15 +176,17 @@ class Calls:
             LexituneError: alone or in an exception group; see :meth:`server.stream.RecognitionStream.run`.
         """
         async with self._lease(config) as model:
-            ready = Ready(model=_identity(model), limits=self.limits, ignored_fields=ignored_fields)
+            ready = Ready(model=model.identity, limits=self.limits, ignored_fields=ignored_fields)
             await send(StreamUpdate(event=ready, progress=Progress()))
             async with self._unpacked(config, inputs, self.limits.max_stream_s) as (config, samples):
-                stream = RecognitionStream(config, model, self._services, send)
+                caller = current_caller()
+                stream = RecognitionStream(config, model, self._services_of(caller), send)
                 deadlines = Deadlines(self.limits)
                 watcher = asyncio.create_task(deadlines.watch(stream))
                 try:
                     with self._open(stream):
-                        await stream.run(_watched(samples, deadlines))
+                        charged = self._charged(samples, config, caller, stream)
+                        await stream.run(_watched(charged, deadlines))
                 finally:
                     watcher.cancel()
 
@@ -194,8 +209,9 @@ class Calls:
     @asynccontextmanager
     async def _lease(self, config: StreamConfig) -> AsyncIterator[ServedModel]:
         """The model that the selector means now, pinned until the call ends, and slots for further legs."""
-        with self._admission.further(config.num_legs - 1):
-            reference = await asyncio.to_thread(self._catalog.resolve, config.model)
+        caller, further = current_caller(), config.num_legs - 1
+        with self._admission.further(further), self._quotas.slots(caller, further):
+            reference = await asyncio.to_thread(self._catalog.resolve, config.model, caller.may_use)
             async with self._pool.lease(reference) as model:
                 _check_language(config.language, model)
                 yield model
@@ -221,8 +237,27 @@ class Calls:
             except TimeoutError:
                 message = f"no audio within {self.limits.idle_s:g} s; send it, silence too, as it comes"
                 raise ExpiredError(message, reason="IDLE") from None
-            with self._admission.further(found.num_legs - config.num_legs):
+            further = found.num_legs - config.num_legs
+            with self._admission.further(further), self._quotas.slots(current_caller(), further):
                 yield found, aiter(unpacked)
+
+    def _services_of(self, caller: Caller) -> StreamServices:
+        return replace(self._services, tenant=caller.name)
+
+    async def _charged(
+        self,
+        inputs: AsyncIterator[StreamInput],
+        config: StreamConfig,
+        caller: Caller,
+        stream: RecognitionStream,
+    ) -> AsyncIterator[StreamInput]:
+        """The inputs, their audio counted; what uses up the caller's quota is the last that is served."""
+        async for one in inputs:
+            if isinstance(one, bytes):
+                error = self._quotas.charge(caller, _length_s(config, len(one)) * config.num_legs)
+                if error is not None:
+                    stream.end(error)
+            yield one
 
     def _check_recording(self, config: StreamConfig, audio: bytes) -> None:
         """Refuse what is too large; how long a container's audio is shows while it is decoded."""
@@ -230,7 +265,7 @@ class Calls:
             message = f"{len(audio)} bytes of audio; at most {self.limits.max_unary_bytes}: {IN_PARTS}"
             raise ProtocolError(message, field="audio")
         if config.container is None:
-            _check_length(len(audio) / config.frame_bytes / config.sample_rate_hz, self.limits.max_unary_s)
+            _check_length(_length_s(config, len(audio)), self.limits.max_unary_s)
 
     @contextmanager
     def _open(self, stream: RecognitionStream) -> Iterator[None]:
@@ -252,6 +287,10 @@ async def _watched(inputs: AsyncIterator[StreamInput], deadlines: Deadlines) -> 
         yield one
 
 
+def _length_s(config: StreamConfig, num_bytes: int) -> float:
+    return num_bytes / config.frame_bytes / config.sample_rate_hz
+
+
 def _check_length(duration_s: float, max_s: float) -> None:
     if duration_s > max_s:
         message = f"{duration_s:.1f} s of audio; at most {max_s:g} s: {IN_PARTS}"
@@ -265,7 +304,7 @@ async def _at_most(
     num_bytes = 0
     async for one in inputs:
         num_bytes += len(one) if isinstance(one, bytes) else 0
-        _check_length(num_bytes / config.frame_bytes / config.sample_rate_hz, max_s)
+        _check_length(_length_s(config, num_bytes), max_s)
         yield one
 
 
@@ -275,15 +314,6 @@ async def _pieces(config: StreamConfig, audio: bytes) -> AsyncIterator[StreamInp
         step = int(UNARY_PIECE_S * config.sample_rate_hz) * config.frame_bytes
     for start in range(0, len(audio), step):
         yield audio[start : start + step]
-
-
-def _identity(model: ServedModel) -> ModelIdentity:
-    return ModelIdentity(
-        name=model.name,
-        version=model.version,
-        reference=model.reference,
-        sha256=model.sha256,
-    )
 
 
 def _check_language(language: str, model: ServedModel) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from asr.errors import ModelNotFoundError
+from asr.errors import ModelNotFoundError, NotPermittedError
 from asr.models.reference import ModelReference, ReferenceKind, is_valid_name, parse_reference
 from asr.registry import Registry
 
@@ -21,6 +21,14 @@ _FIXED_VERSIONS = {
     ReferenceKind.DIRECTORY: "local",
     ReferenceKind.HUB: "hub",
 }
+
+
+Permits = Callable[[str], bool]
+"""Whether the model of a name may be used by who asks."""
+
+
+def _all(_name: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,16 +55,20 @@ class Catalog:
         self.served = tuple(parse_reference(reference) for reference in references)
         self._open_registry = open_registry
 
-    def resolve(self, selector: str) -> str:
+    def resolve(self, selector: str, permits: Permits = _all) -> str:
         """The immutable reference that a selector means now.
 
         Args:
             selector: "", "name", "name@alias", "name@version", or a reference.
+            permits: names of the models that may be used; no message tells others, nor whether there are any.
 
         Raises:
             ModelNotFoundError: it names nothing that this server may use; the message lists the near ones.
+            NotPermittedError: it names what may not be used.
         """
-        found = self._find(selector)
+        found = self._find(selector, permits)
+        if not permits(short_name(found)):
+            raise not_permitted(selector)
         if found.kind not in _REGISTERED:
             return str(found)
         registry = self._open_registry()
@@ -66,7 +78,7 @@ class Catalog:
             names = [model.name for model in registry.list_models()]
             if found.name in names:
                 raise
-            raise ModelNotFoundError(self.unknown(selector, names)) from error
+            raise ModelNotFoundError(self.unknown(selector, names, permits)) from error
 
     def unregistered(self) -> list[UnregisteredModel]:
         """The models that were given at the start and are in no registry."""
@@ -76,14 +88,15 @@ class Catalog:
             if one.kind not in _REGISTERED
         ]
 
-    def unknown(self, selector: str, registered: Sequence[str] = ()) -> str:
+    def unknown(self, selector: str, registered: Sequence[str] = (), permits: Permits = _all) -> str:
         """The message for a selector that names nothing: near names, or else what there is."""
         names = [*(short_name(reference) for reference in self.served), *registered]
+        names = [name for name in names if permits(name)]
         near = difflib.get_close_matches(selector, names, n=3) or names[:5]
         forms = "name it by name, name@alias, name@version or models:/NAME/VERSION"
-        return f"no model {selector[:200]!r}; there is {', '.join(near)}; {forms}"
+        return f"no model {selector[:200]!r}; there is {', '.join(near) or 'none'}; {forms}"
 
-    def _find(self, selector: str) -> ModelReference:
+    def _find(self, selector: str, permits: Permits) -> ModelReference:
         if not selector:
             return self.served[0]
         for reference in self.served:
@@ -93,9 +106,9 @@ class Catalog:
         for reference in self.served:
             if name == short_name(reference) and version == _FIXED_VERSIONS.get(reference.kind):
                 return reference
-        return self._registered(selector)
+        return self._registered(selector, permits)
 
-    def _registered(self, selector: str) -> ModelReference:
+    def _registered(self, selector: str, permits: Permits) -> ModelReference:
         if selector.startswith("models:/"):
             body = selector.removeprefix("models:/")
             separator = "@" if "@" in body else "/"
@@ -104,9 +117,18 @@ class Catalog:
         name, _, version = body.partition(separator)
         version = version or DEFAULT_ALIAS
         if not (is_valid_name(name) and is_valid_name(version)):
-            raise ModelNotFoundError(self.unknown(selector))
+            raise ModelNotFoundError(self.unknown(selector, permits=permits))
         kind = ReferenceKind.VERSION if version.isdigit() else ReferenceKind.ALIAS
         return ModelReference(kind=kind, name=name, version=version)
+
+
+def not_permitted(name: str) -> NotPermittedError:
+    """The error for a model that is not the caller's, whether or not there is one."""
+    which = f"model {name[:200]!r}" if name else "the server's default model"
+    return NotPermittedError(
+        f"{which} is not among this tenant's; ListModels names those that are, and models in the server's "
+        "tenants file adds one"
+    )
 
 
 def short_name(reference: ModelReference) -> str:

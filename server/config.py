@@ -11,8 +11,10 @@ from pathlib import Path
 
 from asr.errors import OptionError
 from asr.models.base import MAX_BEAM_SIZE
+from asr.network import is_loopback
 from asr.options import read_options, read_toml
 from asr.streaming.messages import Limits
+from server.certificates import TlsOptions
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_MODEL = "bundled:tiny.en"
@@ -34,10 +36,14 @@ class ServerConfig:
         max_model_memory_mb: memory of all model versions in all workers, MiB; idle ones are let go of beyond it. 0 sets
             no limit.
         max_waiting_decodes: decodings that may wait before new ones are refused.
-        allow_admin: whether SetAlias is served.
+        admin_address: HOST:PORT of the listener with the administrative methods; "" for none.
+        tenants: TOML file of tenants and their tokens, read again when it changes; "" lets everybody in.
+        allow_plaintext_tokens: whether tokens may come over a network without TLS, e.g. where a proxy ends it.
+        reflection: whether listeners describe their services, for development.
         drain_grace_s: time that open streams have after SIGTERM.
         riva_models: selectors by the names that clients of Riva write, e.g. {"conformer-en-US": "orders@production"}.
         limits: what one client may use.
+        tls: certificates of all listeners.
     """
 
     models: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -49,10 +55,14 @@ class ServerConfig:
     max_models: int = 4
     max_model_memory_mb: int = 0
     max_waiting_decodes: int = 1000
-    allow_admin: bool = False
+    admin_address: str = ""
+    tenants: str = ""
+    allow_plaintext_tokens: bool = False
+    reflection: bool = False
     drain_grace_s: float = 30.0
     riva_models: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    tls: TlsOptions = field(default_factory=TlsOptions)
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -74,6 +84,25 @@ class ServerConfig:
                 f"{num_models} models to serve, and max_models is {self.max_models}; raise max_models to "
                 f"{num_models} or more, or give fewer models",
                 field="models",
+            )
+        self._check_exposure()
+
+    def _check_exposure(self) -> None:
+        """Refuse secrets in plain text on a network, and administration for everybody on it."""
+        addresses = {"address": self.address, "admin_address": self.admin_address}
+        exposed = {name: one for name, one in addresses.items() if one and not is_loopback(one)}
+        if "admin_address" in exposed and not self.tenants:
+            raise OptionError(
+                f"admin_address {self.admin_address} can be reached by others, and without tenants everybody is an "
+                "administrator; give 127.0.0.1:PORT, or tenants of which one has admin = true",
+                field="admin_address",
+            )
+        if exposed and self.tenants and not (self.tls.is_on or self.allow_plaintext_tokens):
+            name, address = next(iter(exposed.items()))
+            raise OptionError(
+                f"{name} {address} can be reached by others, and tokens would cross the network in plain text; give "
+                "tls.certificate and tls.private_key, or allow_plaintext_tokens = true where a proxy ends TLS",
+                field="allow_plaintext_tokens",
             )
 
 

@@ -217,6 +217,16 @@ def set_alias_response(model: ListedModel, loaded: frozenset[str]) -> models_pb2
     return models_pb2.SetAliasResponse(model=model_message(model, loaded))
 
 
+def load_model_response(model: ModelIdentity) -> models_pb2.LoadModelResponse:
+    """The version that is in memory now."""
+    return models_pb2.LoadModelResponse(model=identity_message(model))
+
+
+def unload_model_response(reference: str, *, was_loaded: bool) -> models_pb2.UnloadModelResponse:
+    """The version that is not in memory now."""
+    return models_pb2.UnloadModelResponse(reference=reference, was_loaded=was_loaded)
+
+
 def model_message(model: ListedModel, loaded: frozenset[str]) -> models_pb2.Model:
     """A model; ``loaded`` are the references in memory."""
     if isinstance(model, UnregisteredModel):

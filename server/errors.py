@@ -29,9 +29,11 @@ from asr.errors import (
     LimitError,
     MissingDependencyError,
     ModelError,
+    ModelInUseError,
     NotFoundError,
     NotPermittedError,
     ResourceError,
+    UnauthenticatedError,
     UnavailableError,
 )
 
@@ -62,11 +64,13 @@ STATUS_TABLE: dict[type[LexituneError], StatusRule] = {
     AudioError: StatusRule(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_AUDIO", field="audio"),
     InputError: StatusRule(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT"),
     NotFoundError: StatusRule(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    ModelInUseError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_IN_USE"),
     ModelError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_FAILED"),
     MissingDependencyError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MISSING_DEPENDENCY"),
     LimitError: StatusRule(grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT", retry_s=1.0),
     ResourceError: StatusRule(grpc.StatusCode.RESOURCE_EXHAUSTED, "MACHINE", retry_s=30.0),
     ExpiredError: StatusRule(grpc.StatusCode.ABORTED, "EXPIRED"),
+    UnauthenticatedError: StatusRule(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
     NotPermittedError: StatusRule(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED"),
     UnavailableError: StatusRule(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", retry_s=1.0),
     LexituneError: StatusRule(grpc.StatusCode.UNKNOWN, "UNKNOWN"),
@@ -81,9 +85,9 @@ def status_of(error: LexituneError) -> status_pb2.Status:
     if field := getattr(error, "field", "") or rule.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=str(error))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if rule.retry_s is not None:
+    if (retry_s := getattr(error, "retry_s", None) or rule.retry_s) is not None:
         delay = Duration()
-        delay.FromMilliseconds(round(rule.retry_s * 1000))
+        delay.FromMilliseconds(round(retry_s * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return _status(rule.code, str(error), details)
 

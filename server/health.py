@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from asr.v1 import models_pb2, speech_pb2
+from server.listener import Listener
 
 SERVICE_NAMES = (
     speech_pb2.DESCRIPTOR.services_by_name["Speech"].full_name,
@@ -17,9 +17,12 @@ _STATUS = health_pb2.HealthCheckResponse
 class Health:
     """The health of the server as a whole ("") and of each service, all the same in this release."""
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(self) -> None:
         self._servicer = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+    def mount(self, listener: Listener) -> None:
+        """Answer on a listener, too."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, listener)
 
     async def loading(self) -> None:
         """Answer NOT_SERVING."""

@@ -44,12 +44,14 @@ class StreamServices:
         front: threads that decode PCM, resample and search for speech.
         beam_size: of final results.
         max_queued_s: audio of a stream that may wait.
+        tenant: whose streams they are, for the queue's turns.
     """
 
     decodes: DecodeQueue
     front: Executor
     beam_size: int
     max_queued_s: float
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Leg:
         self._name = uuid.uuid4().hex
         self._model = model
         self._decodes = services.decodes
+        self._tenant = services.tenant
         self._stabilizer = Stabilizer()
         self._interim: Pending | None = None
         self._delivery: Task[None] | None = None
@@ -182,4 +185,5 @@ class Leg:
         work = self._model.work(
             request.samples, options, (self._name, request.utterance_id) if is_open else None
         )
-        return Pending(self, request, self._decodes.submit(work, urgency, within_s=within_s))
+        future = self._decodes.submit(work, urgency, within_s=within_s, tenant=self._tenant)
+        return Pending(self, request, future)

@@ -1,6 +1,6 @@
-"""The Models service: what can be asked for, and moving an alias; messages are built by ``server.convert``.
+"""The Models service as every tenant sees it: what it can ask for; messages are built by ``server.convert``.
 
-Moving an alias is an administrative method: switched off unless the server's config says otherwise.
+Its administrative methods are not here but in ``server.admin``: gRPC answers UNIMPLEMENTED for them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import Any
 
 import grpc
 
-from asr.errors import ModelNotFoundError, NotPermittedError
+from asr.errors import ModelNotFoundError
 from asr.registry import Registry
 from asr.v1 import models_pb2, models_pb2_grpc
 from server import convert
-from server.catalog import Catalog
+from server.caller import current_caller
+from server.catalog import Catalog, not_permitted
 from server.errors import status_boundary
 from server.limits import Limits
 from server.pool import ModelPool
@@ -25,14 +26,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ModelsServicer(models_pb2_grpc.ModelsServicer):
-    """Serves asr.v1.Models.
+    """Serves the reading methods of asr.v1.Models.
 
     Args:
         catalog: the models of the start.
         open_registry: opens the registry; blocking.
         pool: the models in memory.
         limits: under which models are served.
-        allow_admin: whether aliases may be moved.
     """
 
     def __init__(
@@ -42,22 +42,21 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
         open_registry: Callable[[], Registry],
         pool: ModelPool[ServedModel],
         limits: Limits,
-        allow_admin: bool,
     ) -> None:
         self._catalog = catalog
         self._open_registry = open_registry
         self._pool = pool
         self._limits = limits
-        self._allow_admin = allow_admin
 
     async def ListModels(  # noqa: N802
         self, request: models_pb2.ListModelsRequest, context: Context
     ) -> models_pb2.ListModelsResponse:
-        """List all models by name."""
+        """List the caller's models by name."""
         async with status_boundary(context, "ListModels"):
             summaries = await asyncio.to_thread(lambda: self._open_registry().list_models())
             models: list[convert.ListedModel] = [*summaries, *self._catalog.unregistered()]
-            return convert.list_models_response(models, self._pool.loaded)
+            own = [model for model in models if current_caller().may_use(model.name)]
+            return convert.list_models_response(own, self._pool.loaded)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def GetModel(  # noqa: N802
@@ -65,24 +64,10 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
     ) -> models_pb2.GetModelResponse:
         """Describe one model and the limits."""
         async with status_boundary(context, "GetModel"):
+            if not current_caller().may_use(request.name):
+                raise not_permitted(request.name)
             model = await self._get(request.name)
             return convert.get_model_response(model, self._limits, self._pool.loaded)
-        raise AssertionError("unreachable: the boundary aborts")
-
-    async def SetAlias(  # noqa: N802
-        self, request: models_pb2.SetAliasRequest, context: Context
-    ) -> models_pb2.SetAliasResponse:
-        """Point an alias at a version."""
-        async with status_boundary(context, "SetAlias"):
-            if not self._allow_admin:
-                raise NotPermittedError(
-                    "SetAlias is switched off on this server; start it with allow_admin = true, or use "
-                    "lexitune models alias"
-                )
-            await asyncio.to_thread(
-                lambda: self._open_registry().set_alias(request.name, request.alias, request.version)
-            )
-            return convert.set_alias_response(await self._get(request.name), self._pool.loaded)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def _get(self, name: str) -> convert.ListedModel:

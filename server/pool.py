@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
-from asr.errors import LimitError
+from asr.errors import LimitError, ModelInUseError, UnavailableError
 
 LoadedModel = TypeVar("LoadedModel")
 
@@ -86,6 +86,26 @@ class ModelPool(Generic[LoadedModel]):
             entry.num_leases -= 1
             entry.last_used = next(self._clock)
             self._trim()
+
+    def unload(self, reference: str) -> bool:
+        """Let go of a model that nobody uses; False if it is not in memory.
+
+        Raises:
+            UnavailableError: it is being loaded.
+            ModelInUseError: calls hold it.
+        """
+        entry = self._entries.get(reference)
+        if entry is None:
+            return False
+        if not entry.loading.done():
+            raise UnavailableError(f"{reference} is being loaded; try again", reason="LOADING")
+        if entry.num_leases:
+            raise ModelInUseError(
+                f"{reference} is in use by {entry.num_leases} calls; move its alias, let them end and try again"
+            )
+        del self._entries[reference]
+        self._unload(reference)
+        return True
 
     async def close(self) -> None:
         """Let go of all models, once those that still load have loaded."""

@@ -14,8 +14,10 @@ import grpc
 from asr.riva.v1 import riva_pb2
 from asr.streaming.messages import RecognitionResult, StreamInput, StreamUpdate
 from server import riva_convert
+from server.caller import current_caller
 from server.calls import Calls
 from server.errors import status_boundary
+from server.listener import Listener
 from server.riva_convert import RivaCall
 
 SERVICE_NAME = "nvidia.riva.asr.RivaSpeechRecognition"
@@ -38,7 +40,7 @@ class RivaServicer:
         self._models = models
         self._languages = languages
 
-    def mount(self, server: grpc.aio.Server) -> None:
+    def mount(self, listener: Listener) -> None:
         """Serve under Riva's method paths."""
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "Recognize": grpc.unary_unary_rpc_method_handler(
@@ -57,7 +59,7 @@ class RivaServicer:
                 riva_pb2.RivaSpeechRecognitionConfigResponse.SerializeToString,
             ),
         }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
+        listener.mount(SERVICE_NAME, handlers)
 
     async def recognize(
         self, request: riva_pb2.RecognizeRequest, context: Context
@@ -90,13 +92,13 @@ class RivaServicer:
     async def list_models(
         self, request: riva_pb2.RivaSpeechRecognitionConfigRequest, context: Context
     ) -> riva_pb2.RivaSpeechRecognitionConfigResponse:
-        """The models that can be asked for."""
+        """The models that the caller can ask for."""
         async with status_boundary(context, "Riva GetRivaSpeechRecognitionConfig"):
             self._calls.check_serving()  # before, not all models are known
-            mapped = {
-                name: self._languages.get(model.partition("@")[0]) for name, model in self._models.items()
-            }
-            known = self._languages | {name: code for name, code in mapped.items() if code}
+            may_use = current_caller().may_use
+            own = {name: code for name, code in self._languages.items() if may_use(name)}
+            mapped = {name: own.get(model.partition("@")[0]) for name, model in self._models.items()}
+            known = own | {name: code for name, code in mapped.items() if code}
             return riva_convert.models_response(known, request.model_name)
         raise AssertionError("unreachable: the boundary aborts")
 

@@ -26,8 +26,8 @@ def serve(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags go over it.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
-    allow_admin: Annotated[
-        bool | None, typer.Option("--allow-admin/--no-admin", help="Serve SetAlias.", show_default=False)
+    admin_address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the administrative methods; none without it.")
     ] = None,
 ) -> None:
     """Serve speech recognition over gRPC; the address goes to stdout once the models are warm."""
@@ -37,7 +37,7 @@ def serve(
             "models": tuple(model) if model else None,
             "address": address,
             "device": device,
-            "allow_admin": allow_admin,
+            "admin_address": admin_address,
         },
     )
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # decodings run side by side; each takes one core
@@ -48,6 +48,8 @@ def serve(
 
     def announce(actual_address: str) -> None:
         message(f"serving {', '.join(options.models)} on {actual_address}; Ctrl-C drains and stops")
+        if options.admin_address:
+            message(f"administration on {options.admin_address}")
         typer.echo(actual_address)
 
     message(f"loading {', '.join(options.models)}")

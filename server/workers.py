@@ -24,6 +24,7 @@ from asr.models.base import DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
 from asr.models.resolve import ResolvedModel, resolve_model
 from asr.results import Hypothesis
+from asr.streaming.messages import ModelIdentity
 from asr.units import WHISPER_WINDOW_FRAMES
 from server.batching import DecodeWork, WorkerDiedError
 
@@ -64,6 +65,13 @@ class ServedModel:
     own_length: bool = False
     is_incremental: bool = False
     memory_bytes: int = 0
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What a client is told of it."""
+        return ModelIdentity(
+            name=self.name, version=self.version, reference=self.reference, sha256=self.sha256
+        )
 
     def work(
         self, samples: Samples, options: DecodingOptions, utterance: tuple[str, int] | None = None

@@ -6,10 +6,15 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 # Minutes each, most of them in one job that the file's tests look at: begun first, so that two processes end together.
 _LONGEST_FIRST = (
@@ -172,3 +177,49 @@ def _recorded(speech: dict[str, Any], folder: Path) -> list[Any]:
         write_audio(path, samples)
         rows.append(Utterance(id=str(index), audio_path=path, duration_s=len(samples) / 16_000, text=text))
     return rows
+
+
+class Authority:
+    """A certificate authority of the test run's own; files are written where a test wants them."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+        usage = x509.BasicConstraints(ca=True, path_length=0)
+        self._certificate = self._sign(self._name, self._key.public_key(), usage)
+
+    def write(self, path: Path) -> Path:
+        """The authority's own certificate."""
+        path.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+        return path
+
+    def issue(self, folder: Path, name: str = "localhost") -> tuple[Path, Path]:
+        """A certificate for localhost and its key, as NAME.pem and NAME.key; an older pair is replaced."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._sign(
+            subject, key.public_key(), x509.SubjectAlternativeName([x509.DNSName("localhost")])
+        )
+        pem = serialization.Encoding.PEM
+        plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        paths = folder / f"{name}.pem", folder / f"{name}.key"
+        paths[0].write_bytes(certificate.public_bytes(pem))
+        paths[1].write_bytes(key.private_bytes(pem, *plain))
+        return paths
+
+    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, extension: Any) -> x509.Certificate:
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key)
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        return builder.add_extension(extension, critical=False).sign(self._key, hashes.SHA256())
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def other_authority() -> Authority:
+    return Authority()

@@ -17,6 +17,7 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from asr.audio.pcm import Encoding, bytes_per_sample
+from asr.cli import connection
 from asr.cli.console import message, print_json, stderr
 from asr.errors import MissingDependencyError, OptionError
 
@@ -54,12 +55,20 @@ def stream(
         int | None, typer.Option(min=8000, max=48_000, help="Rate to send at, Hz; default: the file's.")
     ] = None,
     language: Annotated[str, typer.Option(help="BCP-47 code; default: left to the model.")] = "",
+    tls: connection.Tls = False,
+    ca: connection.Ca = None,
+    certificate: connection.Certificate = None,
+    private_key: connection.PrivateKey = None,
+    token_file: connection.TokenFile = None,
 ) -> None:
     """Stream a recording or the microphone to a server and show what it understands, as it does."""
     from asr.client import SpeechClient, StreamConfig
 
     if (file is None) == (not microphone):
         raise OptionError("give a recording or --microphone, one of the two")
+    credentials = connection.credentials_of(
+        tls=tls, ca=ca, certificate=certificate, private_key=private_key, token_file=token_file
+    )
     screen = Screen(is_quiet=as_json)
     with contextlib.ExitStack() as stack:
         if file is None:
@@ -74,7 +83,7 @@ def stream(
             interim_results=not as_json,
         )
         chunks = paced(source, config) if realtime and file is not None else source.chunks
-        client = stack.enter_context(SpeechClient(server))
+        client = stack.enter_context(SpeechClient(server, credentials))
         for update in client.stream(chunks, config):
             screen.show(update)
     screen.finish()

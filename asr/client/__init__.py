@@ -7,6 +7,7 @@ from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
 from asr.client.aio import AsyncSpeechClient
 from asr.client.blocking import SpeechClient
+from asr.client.credentials import Credentials
 from asr.client.wire import Recognition, ServedModel, ServedVersion
 from asr.streaming.messages import (
     Finalize,
@@ -27,6 +28,7 @@ from asr.streaming.session import SpeechAwaited, SpeechEnded, SpeechStarted
 __all__ = [
     "AsyncSpeechClient",
     "Container",
+    "Credentials",
     "Encoding",
     "Finalize",
     "Goodbye",

@@ -12,8 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from asr.client import wire
 from asr.client.blocking import SPEECH_SERVICE
+from asr.client.credentials import Credentials
 from asr.client.wire import ClientInput, Recognition, Samples, ServedModel
-from asr.streaming.messages import StreamConfig, StreamUpdate
+from asr.streaming.messages import ModelIdentity, StreamConfig, StreamUpdate
 from asr.v1 import models_pb2, models_pb2_grpc, speech_pb2, speech_pb2_grpc
 
 _MADE_UP = "Internal error from Core"
@@ -24,11 +25,20 @@ class AsyncSpeechClient:
 
     Args:
         address: HOST:PORT.
+        credentials: TLS and token; without them the connection is in plain text and says not who asks.
+
+    Raises:
+        OptionError: the credentials cannot be used for this address.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials | None = None) -> None:
+        credentials = credentials or Credentials()
+        secure = credentials.channel_credentials(address)
         self.address = address
-        self._channel = grpc.aio.insecure_channel(address)
+        self._metadata = credentials.metadata
+        self._channel = (
+            grpc.aio.insecure_channel(address) if secure is None else grpc.aio.secure_channel(address, secure)
+        )
         self._speech = speech_pb2_grpc.SpeechStub(self._channel)  # type: ignore[no-untyped-call]
         self._models = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
 
@@ -53,7 +63,7 @@ class AsyncSpeechClient:
         request = health_pb2.HealthCheckRequest(service=SPEECH_SERVICE)
         stub = health_pb2_grpc.HealthStub(self._channel)
         with self._translated():
-            watch = stub.Watch(request, timeout=timeout_s, wait_for_ready=True)
+            watch = stub.Watch(request, timeout=timeout_s, wait_for_ready=True, metadata=self._metadata)
             async for response in watch:
                 if response.status == health_pb2.HealthCheckResponse.SERVING:
                     watch.cancel()
@@ -66,7 +76,7 @@ class AsyncSpeechClient:
             config=wire.config_message(config), audio=wire.audio_bytes(audio, config)
         )
         with self._translated():
-            return wire.recognition(await self._speech.Recognize(request))
+            return wire.recognition(await self._speech.Recognize(request, metadata=self._metadata))
 
     async def stream(
         self,
@@ -82,7 +92,8 @@ class AsyncSpeechClient:
         Yields:
             The server's updates, the first with ``Ready``.
         """
-        call = self._speech.StreamingRecognize(_requests(messages, config or StreamConfig()))
+        requests = _requests(messages, config or StreamConfig())
+        call = self._speech.StreamingRecognize(requests, metadata=self._metadata)
         ends: list[grpc.aio.AioRpcError] = []
         call.add_done_callback(lambda ended: ends.append(_end_of(ended)))
         try:
@@ -99,21 +110,36 @@ class AsyncSpeechClient:
     async def list_models(self) -> list[ServedModel]:
         """The models that can be asked for, by name."""
         with self._translated():
-            response = await self._models.ListModels(models_pb2.ListModelsRequest())
+            response = await self._models.ListModels(models_pb2.ListModelsRequest(), metadata=self._metadata)
         return [wire.served_model(model) for model in response.models]
 
     async def get_model(self, name: str) -> ServedModel:
         """One model."""
+        request = models_pb2.GetModelRequest(name=name)
         with self._translated():
-            response = await self._models.GetModel(models_pb2.GetModelRequest(name=name))
+            response = await self._models.GetModel(request, metadata=self._metadata)
         return wire.served_model(response.model)
 
     async def set_alias(self, name: str, alias: str, version: str) -> ServedModel:
-        """Point an alias at a version; the model after the move."""
+        """Point an alias at a version; the model after the move. Of the administrative address."""
         request = models_pb2.SetAliasRequest(name=name, alias=alias, version=version)
         with self._translated():
-            response = await self._models.SetAlias(request)
+            response = await self._models.SetAlias(request, metadata=self._metadata)
         return wire.served_model(response.model)
+
+    async def load_model(self, model: str) -> ModelIdentity:
+        """Load a version ahead of its use; of a server's administrative address."""
+        request = models_pb2.LoadModelRequest(model=model)
+        with self._translated():
+            response = await self._models.LoadModel(request, metadata=self._metadata)
+        return wire.identity(response.model)
+
+    async def unload_model(self, model: str) -> bool:
+        """Let go of a version that no call holds; whether it was in memory. Of the administrative address."""
+        request = models_pb2.UnloadModelRequest(model=model)
+        with self._translated():
+            response = await self._models.UnloadModel(request, metadata=self._metadata)
+        return bool(response.was_loaded)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

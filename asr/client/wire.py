@@ -23,6 +23,7 @@ from asr.errors import (
     ModelNotFoundError,
     NotPermittedError,
     OptionError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from asr.results import Hypothesis, Word
@@ -199,7 +200,7 @@ def recognition(response: speech_pb2.RecognizeResponse) -> Recognition:
     """The answer to a unary call."""
     return Recognition(
         results=tuple(_result(result) for result in response.results),
-        model=_identity(response.model),
+        model=identity(response.model),
         duration_s=_seconds(response.duration),
         ignored_fields=tuple(response.ignored_fields),
     )
@@ -209,6 +210,13 @@ def served_model(model: models_pb2.Model) -> ServedModel:
     """A model with its versions."""
     versions = tuple(_served_version(version) for version in model.versions)
     return ServedModel(name=model.name, versions=versions, aliases=dict(model.aliases))
+
+
+def identity(model: speech_pb2.ModelIdentity) -> ModelIdentity:
+    """The model that a name was resolved to."""
+    return ModelIdentity(
+        name=model.name, version=model.version, reference=model.reference, sha256=model.sha256
+    )
 
 
 def error_of(call: grpc.RpcError, address: str) -> LexituneError:
@@ -227,6 +235,8 @@ def error_of(call: grpc.RpcError, address: str) -> LexituneError:
             return LimitError(text, reason=reason or "LIMIT")
         case grpc.StatusCode.ABORTED:
             return ExpiredError(text, reason=reason or "EXPIRED")
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return UnauthenticatedError(text, reason=reason or "UNAUTHENTICATED")
         case grpc.StatusCode.PERMISSION_DENIED:
             return NotPermittedError(text)
         case grpc.StatusCode.UNAVAILABLE if reason:
@@ -284,7 +294,7 @@ def _ready(ready: speech_pb2.Ready) -> Ready:
         max_queued_s=_seconds(ready.limits.max_queued_audio),
         max_streams=ready.limits.max_streams,
     )
-    return Ready(model=_identity(ready.model), limits=limits, ignored_fields=tuple(ready.ignored_fields))
+    return Ready(model=identity(ready.model), limits=limits, ignored_fields=tuple(ready.ignored_fields))
 
 
 def _result(result: speech_pb2.RecognitionResult) -> RecognitionResult:
@@ -308,12 +318,6 @@ def _hypothesis(alternative: speech_pb2.Alternative) -> Hypothesis:
         for word in alternative.words
     )
     return Hypothesis(text=alternative.text, words=words, confidence=alternative.confidence)
-
-
-def _identity(model: speech_pb2.ModelIdentity) -> ModelIdentity:
-    return ModelIdentity(
-        name=model.name, version=model.version, reference=model.reference, sha256=model.sha256
-    )
 
 
 def _served_version(version: models_pb2.ModelVersion) -> ServedVersion:

@@ -26,7 +26,7 @@ from asr.v1 import speech_pb2 as asr_dot_v1_dot_speech__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x61sr/v1/models.proto\x12\x06\x61sr.v1\x1a\x13\x61sr/v1/speech.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n\x0cModelVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x0cgate_verdict\x18\x04 \x01(\x0e\x32\x13.asr.v1.GateVerdict\x12\x12\n\nbase_model\x18\x05 \x01(\t\x12\x0e\n\x06loaded\x18\x06 \x01(\x08\"\x9a\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08versions\x18\x02 \x03(\x0b\x32\x14.asr.v1.ModelVersion\x12+\n\x07\x61liases\x18\x03 \x03(\x0b\x32\x1a.asr.v1.Model.AliasesEntry\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x13\n\x11ListModelsRequest\"3\n\x12ListModelsResponse\x12\x1d\n\x06models\x18\x01 \x03(\x0b\x32\r.asr.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"P\n\x10GetModelResponse\x12\x1c\n\x05model\x18\x01 \x01(\x0b\x32\r.asr.v1.Model\x12\x1e\n\x06limits\x18\x02 \x01(\x0b\x32\x0e.asr.v1.Limits\"?\n\x0fSetAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"0\n\x10SetAliasResponse\x12\x1c\n\x05model\x18\x01 \x01(\x0b\x32\r.asr.v1.Model*^\n\x0bGateVerdict\x12\x1c\n\x18GATE_VERDICT_UNSPECIFIED\x10\x00\x12\x17\n\x13GATE_VERDICT_PASSED\x10\x01\x12\x18\n\x14GATE_VERDICT_REFUSED\x10\x02\x32\xcb\x01\n\x06Models\x12\x43\n\nListModels\x12\x19.asr.v1.ListModelsRequest\x1a\x1a.asr.v1.ListModelsResponse\x12=\n\x08GetModel\x12\x17.asr.v1.GetModelRequest\x1a\x18.asr.v1.GetModelResponse\x12=\n\x08SetAlias\x12\x17.asr.v1.SetAliasRequest\x1a\x18.asr.v1.SetAliasResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x61sr/v1/models.proto\x12\x06\x61sr.v1\x1a\x13\x61sr/v1/speech.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n\x0cModelVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x0cgate_verdict\x18\x04 \x01(\x0e\x32\x13.asr.v1.GateVerdict\x12\x12\n\nbase_model\x18\x05 \x01(\t\x12\x0e\n\x06loaded\x18\x06 \x01(\x08\"\x9a\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x08versions\x18\x02 \x03(\x0b\x32\x14.asr.v1.ModelVersion\x12+\n\x07\x61liases\x18\x03 \x03(\x0b\x32\x1a.asr.v1.Model.AliasesEntry\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x13\n\x11ListModelsRequest\"3\n\x12ListModelsResponse\x12\x1d\n\x06models\x18\x01 \x03(\x0b\x32\r.asr.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"P\n\x10GetModelResponse\x12\x1c\n\x05model\x18\x01 \x01(\x0b\x32\r.asr.v1.Model\x12\x1e\n\x06limits\x18\x02 \x01(\x0b\x32\x0e.asr.v1.Limits\"?\n\x0fSetAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"0\n\x10SetAliasResponse\x12\x1c\n\x05model\x18\x01 \x01(\x0b\x32\r.asr.v1.Model\"!\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"9\n\x11LoadModelResponse\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.asr.v1.ModelIdentity\"#\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"<\n\x13UnloadModelResponse\x12\x11\n\treference\x18\x01 \x01(\t\x12\x12\n\nwas_loaded\x18\x02 \x01(\x08*^\n\x0bGateVerdict\x12\x1c\n\x18GATE_VERDICT_UNSPECIFIED\x10\x00\x12\x17\n\x13GATE_VERDICT_PASSED\x10\x01\x12\x18\n\x14GATE_VERDICT_REFUSED\x10\x02\x32\xd5\x02\n\x06Models\x12\x43\n\nListModels\x12\x19.asr.v1.ListModelsRequest\x1a\x1a.asr.v1.ListModelsResponse\x12=\n\x08GetModel\x12\x17.asr.v1.GetModelRequest\x1a\x18.asr.v1.GetModelResponse\x12=\n\x08SetAlias\x12\x17.asr.v1.SetAliasRequest\x1a\x18.asr.v1.SetAliasResponse\x12@\n\tLoadModel\x12\x18.asr.v1.LoadModelRequest\x1a\x19.asr.v1.LoadModelResponse\x12\x46\n\x0bUnloadModel\x12\x1a.asr.v1.UnloadModelRequest\x1a\x1b.asr.v1.UnloadModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODEL_ALIASESENTRY']._loaded_options = None
   _globals['_MODEL_ALIASESENTRY']._serialized_options = b'8\001'
-  _globals['_GATEVERDICT']._serialized_start=725
-  _globals['_GATEVERDICT']._serialized_end=819
+  _globals['_GATEVERDICT']._serialized_start=918
+  _globals['_GATEVERDICT']._serialized_end=1012
   _globals['_MODELVERSION']._serialized_start=86
   _globals['_MODELVERSION']._serialized_end=262
   _globals['_MODEL']._serialized_start=265
@@ -55,6 +55,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETALIASREQUEST']._serialized_end=673
   _globals['_SETALIASRESPONSE']._serialized_start=675
   _globals['_SETALIASRESPONSE']._serialized_end=723
-  _globals['_MODELS']._serialized_start=822
-  _globals['_MODELS']._serialized_end=1025
+  _globals['_LOADMODELREQUEST']._serialized_start=725
+  _globals['_LOADMODELREQUEST']._serialized_end=758
+  _globals['_LOADMODELRESPONSE']._serialized_start=760
+  _globals['_LOADMODELRESPONSE']._serialized_end=817
+  _globals['_UNLOADMODELREQUEST']._serialized_start=819
+  _globals['_UNLOADMODELREQUEST']._serialized_end=854
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=856
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=916
+  _globals['_MODELS']._serialized_start=1015
+  _globals['_MODELS']._serialized_end=1356
 # @@protoc_insertion_point(module_scope)

@@ -92,3 +92,29 @@ class SetAliasResponse(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     model: Model
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+
+class LoadModelRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class LoadModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: _speech_pb2.ModelIdentity
+    def __init__(self, model: _Optional[_Union[_speech_pb2.ModelIdentity, _Mapping]] = ...) -> None: ...
+
+class UnloadModelRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class UnloadModelResponse(_message.Message):
+    __slots__ = ("reference", "was_loaded")
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    WAS_LOADED_FIELD_NUMBER: _ClassVar[int]
+    reference: str
+    was_loaded: bool
+    def __init__(self, reference: _Optional[str] = ..., was_loaded: bool = ...) -> None: ...

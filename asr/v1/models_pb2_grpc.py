@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class ModelsStub(object):
-    """Models lists the registry and moves its aliases.
+    """Models lists the registry, moves its aliases, and loads versions ahead of their use.
+
+    SetAlias, LoadModel and UnloadModel are administrative: they are served on the server's admin listener only, which is
+    off by default. Elsewhere they answer PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -50,21 +53,34 @@ class ModelsStub(object):
                 request_serializer=asr_dot_v1_dot_models__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=asr_dot_v1_dot_models__pb2.SetAliasResponse.FromString,
                 _registered_method=True)
+        self.LoadModel = channel.unary_unary(
+                '/asr.v1.Models/LoadModel',
+                request_serializer=asr_dot_v1_dot_models__pb2.LoadModelRequest.SerializeToString,
+                response_deserializer=asr_dot_v1_dot_models__pb2.LoadModelResponse.FromString,
+                _registered_method=True)
+        self.UnloadModel = channel.unary_unary(
+                '/asr.v1.Models/UnloadModel',
+                request_serializer=asr_dot_v1_dot_models__pb2.UnloadModelRequest.SerializeToString,
+                response_deserializer=asr_dot_v1_dot_models__pb2.UnloadModelResponse.FromString,
+                _registered_method=True)
 
 
 class ModelsServicer(object):
-    """Models lists the registry and moves its aliases.
+    """Models lists the registry, moves its aliases, and loads versions ahead of their use.
+
+    SetAlias, LoadModel and UnloadModel are administrative: they are served on the server's admin listener only, which is
+    off by default. Elsewhere they answer PERMISSION_DENIED.
     """
 
     def ListModels(self, request, context):
-        """Lists all models of the registry and those that the server was started with.
+        """Lists the caller's models: of the registry, and of those that the server was started with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Says what is known of one model and under which limits it is served.
+        """Says what is known of one model and under which limits it is served. PERMISSION_DENIED for another tenant's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,7 +88,23 @@ class ModelsServicer(object):
 
     def SetAlias(self, request, context):
         """Points an alias at a version. New streams that name the alias get that version, open ones keep theirs.
-        PERMISSION_DENIED unless the server's administrative methods are switched on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LoadModel(self, request, context):
+        """Loads a version and warms it up, so that its first stream does not wait; answers once it is in memory, at once if it
+        was. UNAVAILABLE while the server itself starts or drains, FAILED_PRECONDITION if the model cannot be loaded,
+        RESOURCE_EXHAUSTED if as many as may be in memory are in use. It may be let go of again when others need its place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnloadModel(self, request, context):
+        """Lets go of a version that no call holds; OK also if it was not in memory. FAILED_PRECONDITION while calls hold it,
+        UNAVAILABLE while it is being loaded. A later call that names it loads it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +128,16 @@ def add_ModelsServicer_to_server(servicer, server):
                     request_deserializer=asr_dot_v1_dot_models__pb2.SetAliasRequest.FromString,
                     response_serializer=asr_dot_v1_dot_models__pb2.SetAliasResponse.SerializeToString,
             ),
+            'LoadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadModel,
+                    request_deserializer=asr_dot_v1_dot_models__pb2.LoadModelRequest.FromString,
+                    response_serializer=asr_dot_v1_dot_models__pb2.LoadModelResponse.SerializeToString,
+            ),
+            'UnloadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnloadModel,
+                    request_deserializer=asr_dot_v1_dot_models__pb2.UnloadModelRequest.FromString,
+                    response_serializer=asr_dot_v1_dot_models__pb2.UnloadModelResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'asr.v1.Models', rpc_method_handlers)
@@ -105,7 +147,10 @@ def add_ModelsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Models(object):
-    """Models lists the registry and moves its aliases.
+    """Models lists the registry, moves its aliases, and loads versions ahead of their use.
+
+    SetAlias, LoadModel and UnloadModel are administrative: they are served on the server's admin listener only, which is
+    off by default. Elsewhere they answer PERMISSION_DENIED.
     """
 
     @staticmethod
@@ -179,6 +224,60 @@ class Models(object):
             '/asr.v1.Models/SetAlias',
             asr_dot_v1_dot_models__pb2.SetAliasRequest.SerializeToString,
             asr_dot_v1_dot_models__pb2.SetAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/asr.v1.Models/LoadModel',
+            asr_dot_v1_dot_models__pb2.LoadModelRequest.SerializeToString,
+            asr_dot_v1_dot_models__pb2.LoadModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnloadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/asr.v1.Models/UnloadModel',
+            asr_dot_v1_dot_models__pb2.UnloadModelRequest.SerializeToString,
+            asr_dot_v1_dot_models__pb2.UnloadModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

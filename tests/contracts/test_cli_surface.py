@@ -25,8 +25,10 @@ SURFACE = {
     "models import": "--json --name <directory>",
     "models list": "--json",
     "models show": "--json <reference>",
-    "serve": "--address --allow-admin --config --device --model",
-    "stream": "--chunk-ms --encoding --json --language --microphone --model --rate --realtime --server <file>",
+    "serve": "--address --admin-address --config --device --model",
+    "stream": "--ca --certificate --chunk-ms --encoding --json --language --microphone --model --private-key --rate "
+    "--realtime --server --tls --token-file <file>",
+    "token": "--days --json",
     "transcribe": "--beam-size --channels --engine --format --language --manifest --model --output --resume --workers "
     "<files>",
 }

@@ -8,9 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from server.config import ServerConfig, load_config
+from server.policies import PUBLIC_LISTENER
+from server.tenants import Tenants
 from training.spec import AdaptationSpec, GateOptions, SplitOptions, TrainingOptions, read_option_groups
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+SECURITY = PAGE.parent / "security.md"
 JOB, SERVER = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
@@ -34,3 +37,17 @@ def test_the_server_block_is_the_default_and_complete(tmp_path: Path) -> None:
     assert load_config(tmp_path / "server.toml", {}) == ServerConfig()
     flat = asdict(ServerConfig())
     assert tomllib.loads(SERVER) == flat | {"models": list(flat["models"])}
+
+
+def test_the_tenants_of_the_security_page_are_read(tmp_path: Path) -> None:
+    tls, tenants = re.findall(r"```toml\n(.*?)```", SECURITY.read_text(), re.DOTALL)
+    (tmp_path / "server.toml").write_text(tls)
+    assert load_config(tmp_path / "server.toml", {}).tls.is_on
+    (tmp_path / "tenants.toml").write_text(tenants)
+    Tenants(tmp_path / "tenants.toml")
+
+
+def test_the_policies_of_the_security_page_name_every_method_of_ours() -> None:
+    page = SECURITY.read_text()
+    named = {path.rpartition("/")[2] for path in PUBLIC_LISTENER if path.startswith("/asr.v1.Models/")}
+    assert all(f"`{method}`" in page for method in named)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from asr.client import SpeechClient
 from asr.recognizer import Recognizer
 from server.app import Application
 from server.config import ServerConfig
+from server.tenants import hash_token, make_token
 
 
 class RunningServer:
@@ -120,3 +122,23 @@ def call_audio(spoken: dict[str, Any]) -> NDArray[np.float32]:
 def pharmacy_text() -> str:
     """Twelve sentences with two drug names, one a line."""
     return PHARMACY
+
+
+def write_tenants(path: Path, tenants: dict[str, str]) -> dict[str, str]:
+    """A tenants file of these TOML bodies by name, each with a good token; the tokens by name, and "expired"."""
+    tokens = {name: make_token() for name in (*tenants, "expired")}
+    lines = list[str]()
+    for name, body in tenants.items():
+        lines += [f"[tenants.{name}]", body, *_token(name, tokens[name], "2999-01-01T00:00:00Z")]
+    lines += _token(next(iter(tenants)), tokens["expired"], "2001-01-01T00:00:00Z")
+    path.write_text("\n".join(lines))
+    return tokens
+
+
+def _token(tenant: str, token: str, expires: str) -> list[str]:
+    return [f"[[tenants.{tenant}.tokens]]", f'sha256 = "{hash_token(token)}"', f"expires = {expires}"]
+
+
+@pytest.fixture(scope="session")
+def tenants_writer() -> Callable[[Path, dict[str, str]], dict[str, str]]:
+    return write_tenants

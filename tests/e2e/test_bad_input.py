@@ -142,9 +142,14 @@ def test_an_error_in_the_clients_own_audio_is_raised_there(client: SpeechClient)
         list(client.stream(broken()))
 
 
-def test_moving_an_alias_is_switched_off(client: SpeechClient) -> None:
-    with pytest.raises(NotPermittedError, match="allow_admin"):
-        client.set_alias("a", "production", "1")
+def test_administration_is_not_on_the_public_address(client: SpeechClient) -> None:
+    for call in (
+        lambda: client.set_alias("a", "production", "1"),
+        lambda: client.load_model("tiny.en"),
+        lambda: client.unload_model("tiny.en"),
+    ):
+        with pytest.raises(NotPermittedError, match=r"never serves; set admin_address"):
+            call()
 
 
 def test_there_is_no_server() -> None:

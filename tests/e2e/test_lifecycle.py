@@ -30,13 +30,26 @@ Samples = NDArray[np.float32]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-def test_each_service_is_healthy_and_known_to_reflection(speech_server: Any) -> None:
+def test_each_service_is_healthy_and_reflection_is_off(speech_server: Any) -> None:
     with grpc.insecure_channel(speech_server.address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         for name in ("", *SERVICE_NAMES):
             assert health.Check(health_pb2.HealthCheckRequest(service=name)).status == SERVING
-        request = reflection_pb2.ServerReflectionRequest(list_services="")
-        (reply,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+        with pytest.raises(grpc.RpcError) as refused:
+            _described(channel)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def _described(channel: grpc.Channel) -> Any:
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    (reply,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+    return reply
+
+
+def test_each_service_is_known_to_reflection_where_it_is_on(running_server: Any) -> None:
+    config = ServerConfig(address="127.0.0.1:0", decode_workers=1, reflection=True)
+    with running_server(config) as server, grpc.insecure_channel(server.address) as channel:
+        reply = _described(channel)
     assert {service.name for service in reply.list_services_response.service} >= set(SERVICE_NAMES)
 
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from asr.client import Ready, RecognitionResult, SpeechClient, StreamConfig
-from asr.errors import ModelNotFoundError, OptionError
+from asr.errors import ModelError, ModelNotFoundError, OptionError
 from asr.models.bundled import unpack_bundled
 from asr.recognizer import Recognizer
 from asr.registry import Registry
@@ -44,7 +44,7 @@ def admin_server(running_server: Any, two_versions: str) -> Iterator[Any]:
     config = ServerConfig(
         address="127.0.0.1:0",
         decode_workers=1,
-        allow_admin=True,
+        admin_address="127.0.0.1:0",
         models=(f"models:/{two_versions}@production",),
     )
     with running_server(config) as server:
@@ -53,6 +53,14 @@ def admin_server(running_server: Any, two_versions: str) -> Iterator[Any]:
 
 @pytest.fixture
 def admin(admin_server: Any) -> Iterator[SpeechClient]:
+    """On the administrators' address."""
+    with SpeechClient(admin_server.application.admin_address) as client:
+        yield client
+
+
+@pytest.fixture
+def speech(admin_server: Any) -> Iterator[SpeechClient]:
+    """On everybody's."""
     with SpeechClient(admin_server.address) as client:
         yield client
 
@@ -86,7 +94,7 @@ class HeldStream:
 
 
 def test_two_hundred_moves_during_eight_streams(
-    admin_server: Any, admin: SpeechClient, two_versions: str, spoken: dict[str, Any]
+    admin_server: Any, admin: SpeechClient, speech: SpeechClient, two_versions: str, spoken: dict[str, Any]
 ) -> None:
     samples = next(iter(spoken.values()))
     expected = {
@@ -101,7 +109,7 @@ def test_two_hundred_moves_during_eight_streams(
             version = "12"[move % 2]
             assert admin.set_alias(two_versions, "production", version).aliases == {"production": version}
             if move % (NUM_MOVES // NUM_STREAMS) == 0:
-                stream = HeldStream(admin, samples)
+                stream = HeldStream(speech, samples)
                 texts.append(threads.submit(stream.run))
                 assert stream.ready.result(30).model.version == version
                 streams.append(stream)
@@ -115,7 +123,7 @@ def test_two_hundred_moves_during_eight_streams(
     admin_server.wait_for(lambda: all(pool.num_leases(f"models:/{two_versions}/{one}") == 0 for one in "12"))
 
 
-def test_every_way_to_name_a_version(admin: SpeechClient, two_versions: str) -> None:
+def test_every_way_to_name_a_version(admin: SpeechClient, speech: SpeechClient, two_versions: str) -> None:
     admin.set_alias(two_versions, "production", "1")
     admin.set_alias(two_versions, "next", "2")
     selectors = {
@@ -127,32 +135,35 @@ def test_every_way_to_name_a_version(admin: SpeechClient, two_versions: str) -> 
         f"models:/{two_versions}/2": "2",
         f"models:/{two_versions}@next": "2",
     }
-    found = {selector: admin.recognize(b"", StreamConfig(model=selector)).model for selector in selectors}
+    found = {selector: speech.recognize(b"", StreamConfig(model=selector)).model for selector in selectors}
     assert {selector: model.version for selector, model in found.items()} == selectors
     assert {model.reference for model in found.values()} == {f"models:/{two_versions}/{one}" for one in "12"}
     assert all(model.sha256 for model in found.values())
 
 
-def test_what_does_not_exist_is_told_with_what_does(admin: SpeechClient, two_versions: str) -> None:
+def test_what_does_not_exist_is_told_with_what_does(speech: SpeechClient, two_versions: str) -> None:
     for selector, message in {
         f"{two_versions}@7": "has versions: 2, 1",
         f"{two_versions}@canary": "has aliases: ",
         "movin": f"no model 'movin'; there is {two_versions}",
     }.items():
         with pytest.raises(ModelNotFoundError) as caught:
-            admin.recognize(b"", StreamConfig(model=selector))
+            speech.recognize(b"", StreamConfig(model=selector))
         assert message in str(caught.value)
         assert "sqlite" not in str(caught.value)
 
 
-def test_models_are_listed_with_their_versions(admin: SpeechClient, two_versions: str) -> None:
-    admin.recognize(b"", StreamConfig(model=f"{two_versions}@2"))
+def test_models_are_listed_with_their_versions(
+    admin: SpeechClient, speech: SpeechClient, two_versions: str
+) -> None:
+    speech.recognize(b"", StreamConfig(model=f"{two_versions}@2"))
     (model,) = [model for model in admin.list_models() if model.name == two_versions]
     assert [version.version for version in model.versions] == ["2", "1"]
     assert all(version.gate_passed and version.base == "bundled:tiny.en" for version in model.versions)
     assert model.versions[0].is_loaded
     assert model.versions[0].created_at is not None
     assert admin.get_model(two_versions) == model
+    assert speech.get_model(two_versions) == model
 
 
 def test_a_served_model_outside_the_registry_is_listed(client: SpeechClient) -> None:
@@ -168,3 +179,33 @@ def test_an_alias_must_be_a_name_and_a_version_must_exist(admin: SpeechClient, t
         admin.set_alias(two_versions, "../x", "1")
     with pytest.raises(ModelNotFoundError, match="has versions: 2, 1"):
         admin.set_alias(two_versions, "production", "9")
+
+
+def test_versions_are_loaded_ahead_and_let_go_of(
+    admin_server: Any, admin: SpeechClient, speech: SpeechClient, two_versions: str
+) -> None:
+    pool, reference = admin_server.application.pool, f"models:/{two_versions}/2"
+    for _ in range(2):
+        assert admin.load_model(f"{two_versions}@2").reference == reference
+        assert reference in pool.loaded
+    stream = speech.stream(_until(admin_server, lambda: False), StreamConfig(model=f"{two_versions}@2"))
+    assert isinstance(next(stream).event, Ready)
+    with pytest.raises(ModelError, match=f"{reference} is in use by 1 calls") as refused:
+        admin.unload_model(reference)
+    assert "try again" in str(refused.value)
+    stream.close()
+    admin_server.wait_for(lambda: pool.num_leases(reference) == 0)
+    assert [admin.unload_model(reference), admin.unload_model(reference)] == [True, False]
+    assert reference not in pool.loaded
+    assert speech.recognize(b"", StreamConfig(model=reference)).model.reference == reference
+    with pytest.raises(ModelNotFoundError, match="has versions"):
+        admin.load_model(f"{two_versions}@9")
+    for selector in ("../../etc", "a\0b", "models:/../1"):
+        with pytest.raises(ModelNotFoundError):
+            admin.load_model(selector)
+
+
+def _until(server: Any, condition: Any) -> Iterator[Samples]:
+    """No message until the condition holds on the server or the call is over."""
+    server.wait_for(lambda: condition() or server.application.num_active == 0)
+    yield from ()

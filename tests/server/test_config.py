@@ -54,6 +54,18 @@ def test_without_a_file_there_are_the_defaults() -> None:
             "models = ['a', 'b']\nmax_models = 1",
             "2 models to serve, and max_models is 1; raise max_models to 2",
         ),
+        ("[tls]\ncertificate = 'a'", "tls.certificate is given without tls.private_key"),
+        ("[tls]\nprivate_key = 'a'", "tls.private_key is given without tls.certificate"),
+        ("[tls]\nclient_ca = 'a'", "tls.client_ca is given without a certificate"),
+        (
+            "address = '0.0.0.0:1'\ntenants = 't.toml'",
+            "address 0.0.0.0:1 can be reached by others, and tokens would cross the network in plain text",
+        ),
+        (
+            "admin_address = 'host:1'\ntenants = 't.toml'",
+            "admin_address host:1 can be reached by others, and tokens would",
+        ),
+        ("admin_address = '[::]:1'", "without tenants everybody is an administrator"),
     ],
 )
 def test_each_mistake_has_its_message(tmp_path: Path, text: str, message: str) -> None:
@@ -69,3 +81,18 @@ def test_a_model_given_twice_takes_one_place() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"absent\.toml cannot be read"):
         load_config(tmp_path / "absent.toml", {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tenants = 't.toml'\naddress = '127.0.0.1:1'\nadmin_address = '[::1]:2'",
+        "tenants = 't.toml'\naddress = 'localhost:1'",
+        "tenants = 't.toml'\naddress = 'unix:/run/lexitune'",
+        "tenants = 't.toml'\naddress = '0.0.0.0:1'\nallow_plaintext_tokens = true",
+        "tenants = 't.toml'\naddress = '0.0.0.0:1'\n[tls]\ncertificate = 'c'\nprivate_key = 'k'",
+        "address = '0.0.0.0:1'",
+    ],
+)
+def test_tokens_stay_on_this_machine_or_are_encrypted_or_it_was_asked_for(tmp_path: Path, text: str) -> None:
+    assert load_config(_write(tmp_path, text), {}).address

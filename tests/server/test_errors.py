@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -54,6 +55,8 @@ def test_every_error_has_a_code_a_reason_and_its_message(kind: type[errors.Lexit
         (errors.ExpiredError("x", reason="IDLE"), "ABORTED"),
         (errors.NotPermittedError("x"), "PERMISSION_DENIED"),
         (errors.UnavailableError("x"), "UNAVAILABLE"),
+        (errors.UnauthenticatedError("x"), "UNAUTHENTICATED"),
+        (errors.ModelInUseError("x"), "FAILED_PRECONDITION"),
     ],
 )
 def test_the_codes_are_those_of_the_table(error: errors.LexituneError, code: str) -> None:
@@ -70,6 +73,9 @@ def test_who_is_refused_for_now_learns_when_to_come_back() -> None:
     for error in (errors.LimitError("x", reason="STREAM_SLOTS"), errors.UnavailableError("x")):
         assert _unpack(status_of(error), error_details_pb2.RetryInfo) is not None
     assert _unpack(status_of(errors.OptionError("x")), error_details_pb2.RetryInfo) is None
+    quota = errors.LimitError("x", reason="TENANT_QUOTA", retry_s=90.5)
+    retry: Any = _unpack(status_of(quota), error_details_pb2.RetryInfo)
+    assert retry.retry_delay.ToMilliseconds() == 90_500
 
 
 def test_a_fault_of_ours_is_an_id() -> None:

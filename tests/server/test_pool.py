@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from asr.errors import LimitError, ModelError
+from asr.errors import LimitError, ModelError, ModelInUseError, UnavailableError
 from server.pool import ModelPool
 
 
@@ -99,3 +99,23 @@ async def test_idle_models_go_when_a_new_one_exceeds_the_memory_and_those_in_use
                 assert gone == ["b"]  # all are in use
                 assert pool.num_bytes == 300
     assert pool.num_bytes <= 250
+
+
+async def test_a_model_is_unloaded_on_request_unless_it_is_in_use_or_loading() -> None:
+    loader, gone = Loader(), list[str]()
+    pool = ModelPool(loader, max_models=2, unload=gone.append)
+    assert not pool.unload("a")
+    async with pool.lease("a"):
+        with pytest.raises(ModelInUseError, match="a is in use by 1 calls"):
+            pool.unload("a")
+    loader.proceed.clear()
+    loading = asyncio.create_task(_use(pool, "b"))
+    await asyncio.sleep(0)
+    with pytest.raises(UnavailableError, match="is being loaded") as caught:
+        pool.unload("b")
+    assert caught.value.reason == "LOADING"
+    loader.proceed.set()
+    await loading
+    assert [pool.unload("a"), pool.unload("a"), gone] == [True, False, ["a"]]
+    await _use(pool, "a")
+    assert loader.loads == ["a", "b", "a"]

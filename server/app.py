@@ -7,31 +7,42 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from asr.errors import UnavailableError
 from asr.registry import Registry
 from asr.v1 import models_pb2_grpc, speech_pb2_grpc
-from server.batching import MAX_BATCH, MAX_GPU_BATCH, DecodeQueue
+from server.batching import MAX_BATCH, MAX_GPU_BATCH, BatchTimes, DecodeQueue
 from server.calls import Calls
 from server.catalog import Catalog, short_name
 from server.config import ServerConfig
-from server.health import SERVICE_NAMES, Health
+from server.health import SERVICE_NAMES, Health, method_paths
 from server.leg import StreamServices
 from server.limits import Admission, ServingState
+from server.metrics import Metrics
+from server.metrics_listener import MetricsListener
 from server.models import ModelsServicer
+from server.observe import Observer
 from server.pool import ModelPool
 from server.recognition import SpeechServicer
+from server.riva import METHOD_PATHS as RIVA_METHODS
+from server.riva import SERVICE_NAME as RIVA_SERVICE
 from server.riva import RivaServicer
 from server.riva_convert import riva_language
+from server.tracing import Tracing, open_tracing
 from server.workers import ServedModel, WorkerGroup
 
 MESSAGE_OVERHEAD_BYTES = 64 << 10  # a request around its audio
 STOP_GRACE_S = 1.0
+ALIVE_WITHIN_S = 2.0  # in which the event loop must answer
+INFRASTRUCTURE = (health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
 
 
 def channel_options(config: ServerConfig) -> list[tuple[str, int]]:
@@ -49,18 +60,34 @@ def channel_options(config: ServerConfig) -> list[tuple[str, int]]:
 
 
 class Application:
-    """A server and its parts; make it inside a running event loop."""
+    """A server and its parts; make it inside a running event loop.
 
-    def __init__(self, config: ServerConfig) -> None:
+    Args:
+        config: the options.
+        tracing: makes spans, if given; closed with the server.
+
+    Attributes:
+        registry: of the metrics.
+        metrics_address: where they are served once it has started; "" if nowhere.
+    """
+
+    def __init__(self, config: ServerConfig, *, tracing: Tracing | None = None) -> None:
         self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._tracing = tracing
+        self.registry = CollectorRegistry()
+        self.metrics_address = ""
+        self._listener: MetricsListener | None = None
+        self._metrics = Metrics(self.registry)
+        ProcessCollector(registry=self.registry)
         on_gpu = config.device != "cpu"
-        num_workers = config.decode_workers or (1 if on_gpu else usable_cores())
+        self._num_workers = num_workers = config.decode_workers or (1 if on_gpu else usable_cores())
         self._workers = WorkerGroup(num_workers, engine=config.engine, device=config.device)
         self._admission = Admission(config.limits)
         self._catalog = Catalog(config.models, Registry.open)
         self._pool: ModelPool[ServedModel] = ModelPool(
-            self._workers.load,
-            unload=self._workers.unload,
+            self._load_model,
+            unload=self._unload_model,
             size=lambda model: model.memory_bytes * num_workers,
             max_models=config.max_models,
             max_bytes=config.max_model_memory_mb << 20,
@@ -69,6 +96,7 @@ class Application:
             self._workers.workers,
             max_waiting=config.max_waiting_decodes,
             max_batch=MAX_GPU_BATCH if on_gpu else MAX_BATCH,
+            observe=self._batch_decoded,
         )
         self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
         self._calls = Calls(
@@ -81,6 +109,7 @@ class Application:
                 front=self._front,
                 beam_size=config.beam_size,
                 max_queued_s=config.limits.max_queued_s,
+                metrics=self._metrics,
             ),
         )
         self._speech = SpeechServicer(self._calls)
@@ -93,8 +122,12 @@ class Application:
             limits=config.limits,
             allow_admin=config.allow_admin,
         )
-        self._server = grpc.aio.server(options=channel_options(config))
-        self._health = Health(self._server)
+        self._metrics.count_streams(lambda: self._admission.num_active)
+        methods = method_paths((*SERVICE_NAMES, *INFRASTRUCTURE)) | RIVA_METHODS
+        self._server = grpc.aio.server(
+            options=channel_options(config), interceptors=(Observer(self._metrics, methods, tracing),)
+        )
+        self._health = Health((*SERVICE_NAMES, RIVA_SERVICE), map(short_name, self._catalog.served))
 
     @property
     def num_active(self) -> int:
@@ -130,14 +163,12 @@ class Application:
         except BaseException:
             await self.stop()
             raise
-        self._admission.state = ServingState.SERVING
-        await self._health.serving()
+        self._enter(ServingState.SERVING)
         return address
 
     async def drain(self) -> None:
         """Refuse new calls, let open ones end within the grace period with their finals sent, then stop."""
-        self._admission.state = ServingState.DRAINING
-        await self._health.draining()
+        self._enter(ServingState.DRAINING)
         await self._calls.drain(self._config.drain_grace_s)
         await self.stop()
 
@@ -148,6 +179,10 @@ class Application:
         await asyncio.to_thread(self._workers.close)
         self._front.shutdown(cancel_futures=True)
         await self._pool.close()
+        if self._listener is not None:
+            await asyncio.to_thread(self._listener.close)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     async def _listen(self) -> None:
         """Answer from now on, if only that the models are loading."""
@@ -155,7 +190,15 @@ class Application:
         models_pb2_grpc.add_ModelsServicer_to_server(self._models, self._server)  # type: ignore[no-untyped-call]
         self._riva.mount(self._server)
         reflection.enable_server_reflection((*SERVICE_NAMES, reflection.SERVICE_NAME), self._server)
-        await self._health.loading()
+        self._health.mount(self._server)
+        if self._config.metrics_address:
+            self._listener = MetricsListener(
+                self._config.metrics_address,
+                registry=self.registry,
+                is_alive=self._is_alive,
+                is_ready=lambda: self._admission.state is ServingState.SERVING,
+            )
+            self.metrics_address = self._listener.address
         await self._server.start()
 
     async def _load_models(self) -> None:
@@ -163,6 +206,40 @@ class Application:
             immutable = await asyncio.to_thread(self._catalog.resolve, str(reference))
             async with self._pool.lease(immutable) as model:
                 self._languages[short_name(reference)] = riva_language(model.languages)
+
+    def _enter(self, state: ServingState) -> None:
+        self._admission.state = state
+        self._health.enter(state)
+
+    def _load_model(self, reference: str) -> ServedModel:
+        """Load on all workers, each of which decodes something; on a thread."""
+        began_s = time.monotonic()
+        model = self._workers.load(reference)
+        self._metrics.model_loaded(
+            reference,
+            label=f"{model.name}@{model.version}",
+            sha256=model.sha256,
+            load_s=time.monotonic() - began_s,
+            num_bytes=model.memory_bytes * self._num_workers,
+        )
+        self._loop.call_soon_threadsafe(self._health.model_loaded, reference, model.name, model.version)
+        return model
+
+    def _unload_model(self, reference: str) -> None:
+        self._workers.unload(reference)
+        self._metrics.model_unloaded(reference)
+        self._health.model_unloaded(reference)
+
+    def _batch_decoded(self, batch: BatchTimes) -> None:
+        self._metrics.batch_decoded(batch)
+        if self._tracing is not None:
+            self._tracing.batch_decoded(batch)
+
+    def _is_alive(self) -> bool:
+        """Whether the event loop answers; from a thread."""
+        answered = threading.Event()
+        self._loop.call_soon_threadsafe(answered.set)
+        return answered.wait(ALIVE_WITHIN_S)
 
     def _bind(self) -> str:
         host, _, port = self._config.address.rpartition(":")
@@ -211,7 +288,8 @@ async def serve(
         LexituneError: a model cannot be loaded.
     """
     signals = _stop_signals()
-    application = Application(config)
+    tracing = open_tracing(config.trace_endpoint) if config.trace_endpoint else None
+    application = Application(config, tracing=tracing)
     first = asyncio.create_task(signals.get())
     starting = asyncio.create_task(application.start())
     await asyncio.wait({first, starting}, return_when=asyncio.FIRST_COMPLETED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from server.leg import StreamServices
 from server.limits import Admission, Limits
 from server.pool import ModelPool
 from server.stream import RecognitionStream
+from server.stream_metrics import StreamMetrics
 from server.workers import ServedModel
 
 UNARY_PIECE_S = 5.0  # a whole recording is worked on in pieces, so that others get their turn
@@ -73,6 +74,7 @@ class Calls:
         self._services = services
         self._streams: dict[RecognitionStream, asyncio.Task[Any] | None] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
+        self._is_draining = False
 
     def slot(self) -> AbstractContextManager[None]:
         """Hold a slot, from before anything of a call is read.
@@ -110,7 +112,7 @@ class Calls:
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
-        """A block in which a call waits for its client before its stream has begun; a drain ends it.
+        """A block in which a call waits before its stream has begun, for its client or its model; a drain ends it.
 
         Raises:
             UnavailableError: the server drains.
@@ -141,7 +143,9 @@ class Calls:
                 results.append(update.event)
 
         async with self._lease(config) as model:
-            stream = RecognitionStream(config, model, self._services, collect)
+            stream = RecognitionStream(
+                config, model, self._services, collect, self._measure(config, model, is_live=False)
+            )
             with self._open(stream):
                 await stream.run(_pieces(config, audio))
         results.sort(key=lambda result: (result.start_s, result.channel))
@@ -162,7 +166,7 @@ class Calls:
         async with self._lease(config) as model:
             ready = Ready(model=_identity(model), limits=self.limits, ignored_fields=ignored_fields)
             await send(StreamUpdate(event=ready, progress=Progress()))
-            stream = RecognitionStream(config, model, self._services, send)
+            stream = RecognitionStream(config, model, self._services, send, self._measure(config, model))
             deadlines = Deadlines(self.limits)
             watcher = asyncio.create_task(deadlines.watch(stream))
             try:
@@ -173,6 +177,7 @@ class Calls:
 
     async def drain(self, grace_s: float) -> None:
         """Say goodbye to all streams; end those still open after ``grace_s``, their finals sent."""
+        self._is_draining = True
         waiting, self._waiting = self._waiting, set()
         for task in waiting:
             task.cancel()
@@ -191,10 +196,15 @@ class Calls:
     async def _lease(self, config: StreamConfig) -> AsyncIterator[ServedModel]:
         """The model that the selector means now, pinned until the call ends, and slots for further legs."""
         with self._admission.further(config.num_legs - 1):
-            reference = await asyncio.to_thread(self._catalog.resolve, config.model)
-            async with self._pool.lease(reference) as model:
+            async with AsyncExitStack() as held:
+                async with self.waiting():
+                    reference = await asyncio.to_thread(self._catalog.resolve, config.model)
+                    model = await held.enter_async_context(self._pool.lease(reference))
                 _check_language(config.language, model)
                 yield model
+
+    def _measure(self, config: StreamConfig, model: ServedModel, *, is_live: bool = True) -> StreamMetrics:
+        return StreamMetrics(config, self._services.metrics.model(model.reference), is_live=is_live)
 
     def _check_recording(self, config: StreamConfig, audio: bytes) -> float:
         """Length of a recording, s, within its limits."""
@@ -210,7 +220,13 @@ class Calls:
 
     @contextmanager
     def _open(self, stream: RecognitionStream) -> Iterator[None]:
-        """Let a drain know of the stream and of the task that serves it."""
+        """Let a drain know of the stream and of the task that serves it.
+
+        Raises:
+            UnavailableError: the drain has begun, and would not know of it.
+        """
+        if self._is_draining:
+            raise _draining()
         self._streams[stream] = asyncio.current_task()
         try:
             yield

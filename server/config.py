@@ -13,6 +13,7 @@ from asr.errors import OptionError
 from asr.models.base import MAX_BEAM_SIZE
 from asr.options import read_options, read_toml
 from asr.streaming.messages import Limits
+from server.logs import FORMATS, LEVELS
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_MODEL = "bundled:tiny.en"
@@ -36,6 +37,10 @@ class ServerConfig:
         max_waiting_decodes: decodings that may wait before new ones are refused.
         allow_admin: whether SetAlias is served.
         drain_grace_s: time that open streams have after SIGTERM.
+        metrics_address: HOST:PORT of /metrics, /healthz and /readyz over HTTP; "" listens on none.
+        trace_endpoint: of an OpenTelemetry collector, OTLP over HTTP; "" makes no traces.
+        log_level: "debug", "info" (a line for each RPC), "warning" or "error"; never transcripts.
+        log_format: "text", or "json" for one object a line.
         riva_models: selectors by the names that clients of Riva write, e.g. {"conformer-en-US": "orders@production"}.
         limits: what one client may use.
     """
@@ -51,6 +56,10 @@ class ServerConfig:
     max_waiting_decodes: int = 1000
     allow_admin: bool = False
     drain_grace_s: float = 30.0
+    metrics_address: str = ""
+    trace_endpoint: str = ""
+    log_level: str = "warning"
+    log_format: str = "text"
     riva_models: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 
@@ -69,6 +78,10 @@ class ServerConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise OptionError(f"{name} is {value:g}; give {low:g} to {high:g}", field=name)
+        choices = {"log_level": LEVELS, "log_format": FORMATS}
+        for name, known in choices.items():
+            if (value := getattr(self, name)) not in known:
+                raise OptionError(f"{name} is {value!r}; give one of {', '.join(known)}", field=name)
         if (num_models := len(set(self.models))) > self.max_models:
             raise OptionError(
                 f"{num_models} models to serve, and max_models is {self.max_models}; raise max_models to "

@@ -23,6 +23,9 @@ from server.riva_convert import RivaCall
 
 SERVICE_NAME = "nvidia.riva.asr.RivaSpeechRecognition"
 IGNORED_KEY = "lexitune-ignored"
+METHOD_PATHS = frozenset(
+    f"{SERVICE_NAME}/{name}" for name in ("Recognize", "StreamingRecognize", "GetRivaSpeechRecognitionConfig")
+)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -145,4 +148,5 @@ def _unwrapped(wav: WavStream, inputs: list[StreamInput]) -> list[StreamInput]:
 
 def _tell(context: Context, call: RivaCall) -> None:
     if call.ignored:
-        context.set_trailing_metadata(((IGNORED_KEY, ",".join(call.ignored)),))
+        told = context.trailing_metadata() or ()  # the call's ids
+        context.set_trailing_metadata((*told, (IGNORED_KEY, ",".join(call.ignored))))

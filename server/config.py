@@ -1,4 +1,4 @@
-"""What a server is started with: a TOML file, overridden by flags, as one frozen value.
+"""What a server is started with: a TOML file, the environment over it and flags over both, as one frozen value.
 
 Not for what a client may ask for: that is ``asr.streaming.messages.StreamConfig``.
 """
@@ -11,12 +11,14 @@ from pathlib import Path
 
 from asr.errors import OptionError
 from asr.models.base import MAX_BEAM_SIZE
-from asr.options import read_options, read_toml
+from asr.options import leaf_names, merge_tables, read_environment, read_options, read_toml, show_options
 from asr.streaming.messages import Limits
 from server.logs import FORMATS, LEVELS
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_MODEL = "bundled:tiny.en"
+ENVIRONMENT_PREFIX = "LEXITUNE_SERVER_"
+CONFIG_VARIABLE = "LEXITUNE_SERVER_CONFIG"  # the file's path, where no flag gives it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,12 +92,55 @@ class ServerConfig:
             )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedConfig:
+    """Options, and where each that was given comes from, by its dotted name."""
+
+    config: ServerConfig
+    origins: dict[str, str]
+
+    def lines(self) -> list[str]:
+        """All of it as TOML, with the origins; a secret is not shown."""
+        shown = show_options(self.config)
+        return [
+            f"{name} = {value}" + (f"  # {self.origins[name]}" if name in self.origins else "")
+            for name, value in shown.items()
+        ]
+
+
+def load_layers(
+    path: Path | None, overrides: Mapping[str, object], environment: Mapping[str, str]
+) -> LoadedConfig:
+    """Read a TOML file, if any, put the variables over it, and over both the ``overrides`` that are not None.
+
+    Args:
+        path: of the file; else that of the variable ``LEXITUNE_SERVER_CONFIG``.
+        overrides: flags by name.
+        environment: its variables ``LEXITUNE_SERVER_...`` are used.
+
+    Raises:
+        OptionError: the file cannot be read, or a key, a variable or a value is wrong; the message lists the known ones.
+    """
+    variables = dict(environment)
+    named = variables.pop(CONFIG_VARIABLE, "")
+    path = path or (Path(named) if named else None)
+    layers: list[tuple[str, Mapping[str, object]]] = [
+        (str(path), {} if path is None else read_toml(path)),
+        ("environment", read_environment(ServerConfig, variables, ENVIRONMENT_PREFIX)),
+        ("flag", {name: value for name, value in overrides.items() if value is not None}),
+    ]
+    table: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        table = merge_tables(table, layer)
+        origins |= dict.fromkeys(leaf_names(ServerConfig, layer), origin)
+    return LoadedConfig(config=read_options(ServerConfig, table), origins=origins)
+
+
 def load_config(path: Path | None, overrides: Mapping[str, object]) -> ServerConfig:
-    """Read a TOML file, if any, and put ``overrides`` that are not None over it.
+    """As :func:`load_layers`, without the environment.
 
     Raises:
         OptionError: the file cannot be read, or a key or a value is wrong; the message lists the known keys.
     """
-    table = {} if path is None else read_toml(path)
-    table |= {name: value for name, value in overrides.items() if value is not None}
-    return read_options(ServerConfig, table)
+    return load_layers(path, overrides, {}).config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from asr.audio.pcm import Encoding, encode_pcm
 from asr.client import RecognitionResult, SpeechClient, StreamConfig
 from asr.errors import ModelNotFoundError, UnavailableError
 from server.config import ServerConfig
+from server.probe import main
 
 Samples = NDArray[np.float32]
 MODEL = "tiny.en@bundled"
@@ -198,3 +200,24 @@ def test_no_word_of_a_call_is_in_the_log_at_any_level(call_audio: Samples, tmp_p
     assert call["code"] == "OK"
     assert call["stream_id"]
     assert call["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("service", "code", "told"),
+    [
+        ("", 0, "SERVING"),
+        ("models/tiny.en", 0, "SERVING"),
+        ("models/nothing", 1, "NOT_FOUND: no health of 'models/nothing'; there is that of ''"),
+    ],
+)
+def test_the_probe_of_a_server(server: Any, service: str, code: int, told: str) -> None:
+    port = server.address.rpartition(":")[2]
+    command = [sys.executable, "-m", "server.probe", "--service", service]
+    environment = {**os.environ, "LEXITUNE_SERVER_ADDRESS": f"0.0.0.0:{port}"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(told)
+
+
+def test_the_probe_of_no_server() -> None:
+    assert main(["--address", "127.0.0.1:1", "--timeout", "1"]) == 1

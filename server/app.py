@@ -6,16 +6,18 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from asr.registry import Registry
 from asr.v1 import models_pb2_grpc, speech_pb2_grpc
 from server.admin import AdminServicer
-from server.batching import MAX_BATCH, MAX_GPU_BATCH, DecodeQueue
+from server.batching import MAX_BATCH, MAX_GPU_BATCH, BatchTimes, DecodeQueue
 from server.caller import ANYONE, Caller
 from server.calls import Calls
 from server.catalog import Catalog, short_name
@@ -25,19 +27,26 @@ from server.health import SERVICE_NAMES, Health
 from server.leg import StreamServices
 from server.limits import Admission, ServingState
 from server.listener import Listener
+from server.metrics import Metrics
+from server.metrics_listener import MetricsListener
 from server.models import ModelsServicer
+from server.observe import Observer
 from server.policies import ADMIN_LISTENER, PUBLIC_LISTENER, Policies
 from server.pool import ModelPool
 from server.quotas import TenantQuotas
 from server.recognition import SpeechServicer
 from server.reload import Reloaded
+from server.riva import SERVICE_NAME as RIVA_SERVICE
 from server.riva import RivaServicer
 from server.riva_convert import riva_language
 from server.tenants import Tenants
+from server.tracing import Tracing, open_tracing
 from server.workers import ServedModel, WorkerGroup
 
 MESSAGE_OVERHEAD_BYTES = 64 << 10  # a request around its audio
 STOP_GRACE_S = 1.0
+ALIVE_WITHIN_S = 2.0  # in which the event loop must answer
+METHODS = frozenset(path.strip("/") for path in (*PUBLIC_LISTENER, *ADMIN_LISTENER))
 
 
 def channel_options(config: ServerConfig) -> list[tuple[str, int]]:
@@ -54,8 +63,12 @@ def channel_options(config: ServerConfig) -> list[tuple[str, int]]:
     ]
 
 
-def make_listeners(config: ServerConfig) -> tuple[Listener, Listener | None]:
+def make_listeners(config: ServerConfig, observer: Observer) -> tuple[Listener, Listener | None]:
     """The public listener and the administrators', which there is if the config names an address.
+
+    Args:
+        config: the options.
+        observer: of every RPC.
 
     Raises:
         OptionError: certificates or tenants cannot be read.
@@ -67,8 +80,14 @@ def make_listeners(config: ServerConfig) -> tuple[Listener, Listener | None]:
     authenticate = Tenants(Path(config.tenants)).authenticate if config.tenants else _anyone
 
     def listener(address: str, policies: Policies) -> Listener:
-        options = channel_options(config)
-        return Listener(address, policies, authenticate, options=options, certificates=certificates)
+        return Listener(
+            address,
+            policies,
+            authenticate,
+            observer=observer,
+            options=channel_options(config),
+            certificates=certificates,
+        )
 
     public = listener(config.address, PUBLIC_LISTENER)
     return public, listener(config.admin_address, ADMIN_LISTENER) if config.admin_address else None
@@ -87,21 +106,35 @@ def _describe(listener: Listener) -> None:
 class Application:
     """A server and its parts; make it inside a running event loop.
 
+    Args:
+        config: the options.
+        tracing: makes spans, if given; closed with the server.
+
     Attributes:
         admin_address: of the administrators' listener once it has started; "" if there is none.
+        registry: of the metrics.
+        metrics_address: where they are served once it has started; "" if nowhere.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, *, tracing: Tracing | None = None) -> None:
         self._config = config
-        self._public, self._admin = make_listeners(config)  # before there are processes to end
+        self._loop = asyncio.get_running_loop()
+        self._tracing = tracing
+        self.registry = CollectorRegistry()
+        self.metrics_address = ""
+        self._listener: MetricsListener | None = None
+        self._metrics = Metrics(self.registry)
+        observer = Observer(self._metrics, METHODS, tracing)
+        self._public, self._admin = make_listeners(config, observer)  # before there are processes to end
+        ProcessCollector(registry=self.registry)
         on_gpu = config.device != "cpu"
-        num_workers = config.decode_workers or (1 if on_gpu else usable_cores())
+        self._num_workers = num_workers = config.decode_workers or (1 if on_gpu else usable_cores())
         self._workers = WorkerGroup(num_workers, engine=config.engine, device=config.device)
         self._admission = Admission(config.limits)
         self._catalog = Catalog(config.models, Registry.open)
         self._pool: ModelPool[ServedModel] = ModelPool(
-            self._workers.load,
-            unload=self._workers.unload,
+            self._load_model,
+            unload=self._unload_model,
             size=lambda model: model.memory_bytes * num_workers,
             max_models=config.max_models,
             max_bytes=config.max_model_memory_mb << 20,
@@ -110,6 +143,7 @@ class Application:
             self._workers.workers,
             max_waiting=config.max_waiting_decodes,
             max_batch=MAX_GPU_BATCH if on_gpu else MAX_BATCH,
+            observe=self._batch_decoded,
         )
         self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
         self._calls = Calls(
@@ -122,6 +156,7 @@ class Application:
                 front=self._front,
                 beam_size=config.beam_size,
                 max_queued_s=config.limits.max_queued_s,
+                metrics=self._metrics,
             ),
             quotas=TenantQuotas(),
         )
@@ -138,7 +173,8 @@ class Application:
             pool=self._pool,
             limits=config.limits,
         )
-        self._health = Health()
+        self._metrics.count_streams(lambda: self._admission.num_active)
+        self._health = Health((*SERVICE_NAMES, RIVA_SERVICE), map(short_name, self._catalog.served))
         self._mount()
         self.admin_address = ""
 
@@ -183,14 +219,12 @@ class Application:
         except BaseException:
             await self.stop()
             raise
-        self._admission.state = ServingState.SERVING
-        await self._health.serving()
+        self._enter(ServingState.SERVING)
         return address
 
     async def drain(self) -> None:
         """Refuse new calls, let open ones end within the grace period with their finals sent, then stop."""
-        self._admission.state = ServingState.DRAINING
-        await self._health.draining()
+        self._enter(ServingState.DRAINING)
         await self._calls.drain(self._config.drain_grace_s)
         await self.stop()
 
@@ -201,6 +235,10 @@ class Application:
         await asyncio.to_thread(self._workers.close)
         self._front.shutdown(cancel_futures=True)
         await self._pool.close()
+        if self._listener is not None:
+            await asyncio.to_thread(self._listener.close)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def _mount(self) -> None:
         add_speech, add_models = (
@@ -219,7 +257,14 @@ class Application:
 
     async def _listen(self) -> None:
         """Answer from now on, if only that the models are loading."""
-        await self._health.loading()
+        if self._config.metrics_address:
+            self._listener = MetricsListener(
+                self._config.metrics_address,
+                registry=self.registry,
+                is_alive=self._is_alive,
+                is_ready=lambda: self._admission.state is ServingState.SERVING,
+            )
+            self.metrics_address = self._listener.address
         for listener in self.listeners:
             await listener.start()
 
@@ -228,6 +273,40 @@ class Application:
             immutable = await asyncio.to_thread(self._catalog.resolve, str(reference))
             async with self._pool.lease(immutable) as model:
                 self._languages[short_name(reference)] = riva_language(model.languages)
+
+    def _enter(self, state: ServingState) -> None:
+        self._admission.state = state
+        self._health.enter(state)
+
+    def _load_model(self, reference: str) -> ServedModel:
+        """Load on all workers, each of which decodes something; on a thread."""
+        began_s = time.monotonic()
+        model = self._workers.load(reference)
+        self._metrics.model_loaded(
+            reference,
+            label=f"{model.name}@{model.version}",
+            sha256=model.sha256,
+            load_s=time.monotonic() - began_s,
+            num_bytes=model.memory_bytes * self._num_workers,
+        )
+        self._loop.call_soon_threadsafe(self._health.model_loaded, reference, model.name, model.version)
+        return model
+
+    def _unload_model(self, reference: str) -> None:
+        self._workers.unload(reference)
+        self._metrics.model_unloaded(reference)
+        self._health.model_unloaded(reference)
+
+    def _batch_decoded(self, batch: BatchTimes) -> None:
+        self._metrics.batch_decoded(batch)
+        if self._tracing is not None:
+            self._tracing.batch_decoded(batch)
+
+    def _is_alive(self) -> bool:
+        """Whether the event loop answers; from a thread."""
+        answered = threading.Event()
+        self._loop.call_soon_threadsafe(answered.set)
+        return answered.wait(ALIVE_WITHIN_S)
 
 
 def usable_cores() -> int:
@@ -252,7 +331,8 @@ async def serve(
         LexituneError: a model cannot be loaded.
     """
     signals = _stop_signals()
-    application = Application(config)
+    tracing = open_tracing(config.trace_endpoint) if config.trace_endpoint else None
+    application = Application(config, tracing=tracing)
     first = asyncio.create_task(signals.get())
     starting = asyncio.create_task(application.start())
     await asyncio.wait({first, starting}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,11 +7,13 @@ worker dies is tried once more, alone, and then fails.
 
 from __future__ import annotations
 
+import contextvars
 import enum
 import itertools
+import logging
 import threading
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,6 +27,8 @@ from server.turns import Turns
 MAX_BATCH = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
 MAX_GPU_BATCH = 32
 MAX_ATTEMPTS = 2
+
+_LOG = logging.getLogger(__name__)
 
 
 class WorkerDiedError(Exception):
@@ -84,6 +88,25 @@ class Worker(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """When work was submitted (``time.monotonic()``), and the context variables of who did."""
+
+    at_s: float
+    context: contextvars.Context
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchTimes:
+    """A batch that was decoded, for who measures; times of ``time.monotonic()``."""
+
+    model: str
+    urgency: Urgency
+    submitted: tuple[Submitted, ...]
+    taken_s: float
+    done_s: float
+
+
 @dataclass(order=True, slots=True)
 class _Job:
     urgency: Urgency
@@ -92,6 +115,7 @@ class _Job:
     tenant: str = field(compare=False)
     work: DecodeWork = field(compare=False)
     future: Future[list[Hypothesis]] = field(compare=False)
+    submitted: Submitted = field(compare=False)
     attempts: int = field(default=0, compare=False)
 
     @property
@@ -106,10 +130,18 @@ class DecodeQueue:
         workers: started already; closed with the queue.
         max_waiting: how much may wait.
         max_batch: how much is decoded together at most.
+        observe: told of every batch that was decoded, on a thread of the queue.
     """
 
-    def __init__(self, workers: Sequence[Worker], *, max_waiting: int, max_batch: int = MAX_BATCH) -> None:
-        self._max_waiting, self._max_batch = max_waiting, max_batch
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        *,
+        max_waiting: int,
+        max_batch: int = MAX_BATCH,
+        observe: Callable[[BatchTimes], None] | None = None,
+    ) -> None:
+        self._max_waiting, self._max_batch, self._observe = max_waiting, max_batch, observe
         self._numbers = itertools.count()
         self._jobs: list[_Job] = []
         self._turns = {urgency: Turns() for urgency in Urgency}
@@ -146,7 +178,9 @@ class DecodeQueue:
             UnavailableError: the queue was closed.
         """
         future: Future[list[Hypothesis]] = Future()
-        job = _Job(urgency, time.monotonic() + within_s, next(self._numbers), tenant, work, future)
+        now_s = time.monotonic()
+        submitted = Submitted(now_s, contextvars.copy_context())
+        job = _Job(urgency, now_s + within_s, next(self._numbers), tenant, work, future, submitted)
         with self._changed:
             if self._closed.is_set():
                 raise _shutting_down()
@@ -194,6 +228,7 @@ class DecodeQueue:
             running = [job for job in batch if job.attempts or job.future.set_running_or_notify_cancel()]
             if not running:
                 continue
+            taken_s = time.monotonic()
             try:
                 results = worker.decode([job.work for job in running])
                 assert len(results) == len(running), (len(results), len(running))
@@ -206,7 +241,24 @@ class DecodeQueue:
             else:
                 for job, hypotheses in zip(running, results, strict=True):
                     job.future.set_result(hypotheses)
+                self._tell(running, taken_s)
             del batch, running  # hold no audio while waiting for the next
+
+    def _tell(self, jobs: Sequence[_Job], taken_s: float) -> None:
+        if self._observe is None:
+            return
+        first = jobs[0]
+        times = BatchTimes(
+            model=first.work.model,
+            urgency=first.urgency,
+            submitted=tuple(job.submitted for job in jobs),
+            taken_s=taken_s,
+            done_s=time.monotonic(),
+        )
+        try:
+            self._observe(times)
+        except Exception:  # the batch boundary: a measurement is worth no decoding
+            _LOG.exception("a batch was not measured")
 
     def _take(self) -> list[_Job]:
         """A batch; [] at the end."""

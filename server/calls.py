@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from server.limits import Admission, Limits
 from server.pool import ModelPool
 from server.quotas import TenantQuotas
 from server.stream import RecognitionStream
+from server.stream_metrics import StreamMetrics
 from server.unpacking import PIECE_BYTES, Unpacked, settled, unpacker
 from server.workers import ServedModel
 
@@ -80,6 +81,7 @@ class Calls:
         self._quotas = quotas
         self._streams: dict[RecognitionStream, asyncio.Task[Any] | None] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
+        self._is_draining = False
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -119,7 +121,7 @@ class Calls:
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
-        """A block in which a call waits for its client before its stream has begun; a drain ends it.
+        """A block in which a call waits before its stream has begun, for its client or its model; a drain ends it.
 
         Raises:
             UnavailableError: the server drains.
@@ -153,7 +155,8 @@ class Calls:
         inputs, max_s = _pieces(config, audio), self.limits.max_unary_s
         async with self._lease(config) as model, self._unpacked(config, inputs, max_s) as (config, samples):
             caller = current_caller()
-            stream = RecognitionStream(config, model, self._services_of(caller), collect)
+            measured = self._measure(config, model, is_live=False)
+            stream = RecognitionStream(config, model, self._services_of(caller), collect, measured)
             if not contained:
                 self._quotas.take(caller, _length_s(config, len(audio)) * config.num_legs)
             else:  # how much there is shows while it is decoded
@@ -180,7 +183,8 @@ class Calls:
             await send(StreamUpdate(event=ready, progress=Progress()))
             async with self._unpacked(config, inputs, self.limits.max_stream_s) as (config, samples):
                 caller = current_caller()
-                stream = RecognitionStream(config, model, self._services_of(caller), send)
+                measured = self._measure(config, model)
+                stream = RecognitionStream(config, model, self._services_of(caller), send, measured)
                 deadlines = Deadlines(self.limits)
                 watcher = asyncio.create_task(deadlines.watch(stream))
                 try:
@@ -192,6 +196,7 @@ class Calls:
 
     async def drain(self, grace_s: float) -> None:
         """Say goodbye to all streams; end those still open after ``grace_s``, their finals sent."""
+        self._is_draining = True
         waiting, self._waiting = self._waiting, set()
         for task in waiting:
             task.cancel()
@@ -211,8 +216,10 @@ class Calls:
         """The model that the selector means now, pinned until the call ends, and slots for further legs."""
         caller, further = current_caller(), config.num_legs - 1
         with self._admission.further(further), self._quotas.slots(caller, further):
-            reference = await asyncio.to_thread(self._catalog.resolve, config.model, caller.may_use)
-            async with self._pool.lease(reference) as model:
+            async with AsyncExitStack() as held:
+                async with self.waiting():
+                    reference = await asyncio.to_thread(self._catalog.resolve, config.model, caller.may_use)
+                    model = await held.enter_async_context(self._pool.lease(reference))
                 _check_language(config.language, model)
                 yield model
 
@@ -240,6 +247,9 @@ class Calls:
             further = found.num_legs - config.num_legs
             with self._admission.further(further), self._quotas.slots(current_caller(), further):
                 yield found, aiter(unpacked)
+
+    def _measure(self, config: StreamConfig, model: ServedModel, *, is_live: bool = True) -> StreamMetrics:
+        return StreamMetrics(config, self._services.metrics.model(model.reference), is_live=is_live)
 
     def _services_of(self, caller: Caller) -> StreamServices:
         return replace(self._services, tenant=caller.name)
@@ -269,7 +279,13 @@ class Calls:
 
     @contextmanager
     def _open(self, stream: RecognitionStream) -> Iterator[None]:
-        """Let a drain know of the stream and of the task that serves it."""
+        """Let a drain know of the stream and of the task that serves it.
+
+        Raises:
+            UnavailableError: the drain has begun, and would not know of it.
+        """
+        if self._is_draining:
+            raise _draining()
         self._streams[stream] = asyncio.current_task()
         try:
             yield

@@ -1,4 +1,4 @@
-"""What a server is started with: a TOML file, overridden by flags, as one frozen value.
+"""What a server is started with: a TOML file, the environment over it and flags over both, as one frozen value.
 
 Not for what a client may ask for: that is ``asr.streaming.messages.StreamConfig``.
 """
@@ -12,12 +12,15 @@ from pathlib import Path
 from asr.errors import OptionError
 from asr.models.base import MAX_BEAM_SIZE
 from asr.network import is_loopback
-from asr.options import read_options, read_toml
+from asr.options import leaf_names, merge_tables, read_environment, read_options, read_toml, show_options
 from asr.streaming.messages import Limits
 from server.certificates import TlsOptions
+from server.logs import FORMATS, LEVELS
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_MODEL = "bundled:tiny.en"
+ENVIRONMENT_PREFIX = "LEXITUNE_SERVER_"
+CONFIG_VARIABLE = "LEXITUNE_SERVER_CONFIG"  # the file's path, where no flag gives it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +44,10 @@ class ServerConfig:
         allow_plaintext_tokens: whether tokens may come over a network without TLS, e.g. where a proxy ends it.
         reflection: whether listeners describe their services, for development.
         drain_grace_s: time that open streams have after SIGTERM.
+        metrics_address: HOST:PORT of /metrics, /healthz and /readyz over HTTP; "" listens on none.
+        trace_endpoint: of an OpenTelemetry collector, OTLP over HTTP; "" makes no traces.
+        log_level: "debug", "info" (a line for each RPC), "warning" or "error"; never transcripts.
+        log_format: "text", or "json" for one object a line.
         riva_models: selectors by the names that clients of Riva write, e.g. {"conformer-en-US": "orders@production"}.
         limits: what one client may use.
         tls: certificates of all listeners.
@@ -60,6 +67,10 @@ class ServerConfig:
     allow_plaintext_tokens: bool = False
     reflection: bool = False
     drain_grace_s: float = 30.0
+    metrics_address: str = ""
+    trace_endpoint: str = ""
+    log_level: str = "warning"
+    log_format: str = "text"
     riva_models: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     tls: TlsOptions = field(default_factory=TlsOptions)
@@ -79,6 +90,10 @@ class ServerConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise OptionError(f"{name} is {value:g}; give {low:g} to {high:g}", field=name)
+        choices = {"log_level": LEVELS, "log_format": FORMATS}
+        for name, known in choices.items():
+            if (value := getattr(self, name)) not in known:
+                raise OptionError(f"{name} is {value!r}; give one of {', '.join(known)}", field=name)
         if (num_models := len(set(self.models))) > self.max_models:
             raise OptionError(
                 f"{num_models} models to serve, and max_models is {self.max_models}; raise max_models to "
@@ -106,12 +121,55 @@ class ServerConfig:
             )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedConfig:
+    """Options, and where each that was given comes from, by its dotted name."""
+
+    config: ServerConfig
+    origins: dict[str, str]
+
+    def lines(self) -> list[str]:
+        """All of it as TOML, with the origins; a secret is not shown."""
+        shown = show_options(self.config)
+        return [
+            f"{name} = {value}" + (f"  # {self.origins[name]}" if name in self.origins else "")
+            for name, value in shown.items()
+        ]
+
+
+def load_layers(
+    path: Path | None, overrides: Mapping[str, object], environment: Mapping[str, str]
+) -> LoadedConfig:
+    """Read a TOML file, if any, put the variables over it, and over both the ``overrides`` that are not None.
+
+    Args:
+        path: of the file; else that of the variable ``LEXITUNE_SERVER_CONFIG``.
+        overrides: flags by name.
+        environment: its variables ``LEXITUNE_SERVER_...`` are used.
+
+    Raises:
+        OptionError: the file cannot be read, or a key, a variable or a value is wrong; the message lists the known ones.
+    """
+    variables = dict(environment)
+    named = variables.pop(CONFIG_VARIABLE, "")
+    path = path or (Path(named) if named else None)
+    layers: list[tuple[str, Mapping[str, object]]] = [
+        (str(path), {} if path is None else read_toml(path)),
+        ("environment", read_environment(ServerConfig, variables, ENVIRONMENT_PREFIX)),
+        ("flag", {name: value for name, value in overrides.items() if value is not None}),
+    ]
+    table: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        table = merge_tables(table, layer)
+        origins |= dict.fromkeys(leaf_names(ServerConfig, layer), origin)
+    return LoadedConfig(config=read_options(ServerConfig, table), origins=origins)
+
+
 def load_config(path: Path | None, overrides: Mapping[str, object]) -> ServerConfig:
-    """Read a TOML file, if any, and put ``overrides`` that are not None over it.
+    """As :func:`load_layers`, without the environment.
 
     Raises:
         OptionError: the file cannot be read, or a key or a value is wrong; the message lists the known keys.
     """
-    table = {} if path is None else read_toml(path)
-    table |= {name: value for name, value in overrides.items() if value is not None}
-    return read_options(ServerConfig, table)
+    return load_layers(path, overrides, {}).config

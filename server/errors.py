@@ -36,6 +36,7 @@ from asr.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from server.call_ids import current_call, note_failure
 
 ERROR_DOMAIN = "lexitune"
 
@@ -79,9 +80,8 @@ STATUS_TABLE: dict[type[LexituneError], StatusRule] = {
 
 def status_of(error: LexituneError) -> status_pb2.Status:
     """The google.rpc.Status of an error: its row of the table with its details."""
-    rule = next(rule for kind, rule in STATUS_TABLE.items() if isinstance(error, kind))
-    reason = getattr(error, "reason", "") or rule.reason
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN)]
+    rule = _rule(error)
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason_of(error), domain=ERROR_DOMAIN)]
     if field := getattr(error, "field", "") or rule.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=str(error))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
@@ -90,6 +90,15 @@ def status_of(error: LexituneError) -> status_pb2.Status:
         delay.FromMilliseconds(round(retry_s * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return _status(rule.code, str(error), details)
+
+
+def reason_of(error: LexituneError) -> str:
+    """ErrorInfo's reason: the error's own, or that of its row."""
+    return getattr(error, "reason", "") or _rule(error).reason
+
+
+def _rule(error: LexituneError) -> StatusRule:
+    return next(rule for kind, rule in STATUS_TABLE.items() if isinstance(error, kind))
 
 
 def internal_status(error_id: str) -> status_pb2.Status:
@@ -127,8 +136,12 @@ async def status_boundary(context: grpc.aio.ServicerContext[Any, Any], method: s
         error = first_leaf(caught)
         if isinstance(error, LexituneError):
             status = status_of(error)
+            note_failure(reason_of(error))
         else:
             error_id = uuid.uuid4().hex[:12]
             _LOGGER.error("%s failed, id %s", method, error_id, exc_info=error)
             status = internal_status(error_id)
-        await context.abort_with_status(rpc_status.to_status(status))
+            note_failure("BUG")
+        told, call = rpc_status.to_status(status), current_call()
+        ids = call.metadata if call is not None else ()
+        await context.abort_with_status(told._replace(trailing_metadata=(*told.trailing_metadata, *ids)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from asyncio import Task
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from asr.errors import LimitError
@@ -19,6 +19,7 @@ from asr.streaming.session import DecodeRequest
 from asr.streaming.stabilizer import Stabilizer
 from asr.text.languages import language_code
 from server.batching import DecodeQueue, DecodeWork, Urgency
+from server.metrics import Metrics
 
 INTERIM_WITHIN_S, FINAL_WITHIN_S = 0.5, 0.2  # what is late goes first among equals
 
@@ -45,6 +46,7 @@ class StreamServices:
         beam_size: of final results.
         max_queued_s: audio of a stream that may wait.
         tenant: whose streams they are, for the queue's turns.
+        metrics: what is measured.
     """
 
     decodes: DecodeQueue
@@ -52,6 +54,7 @@ class StreamServices:
     beam_size: int
     max_queued_s: float
     tenant: str = ""
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,15 @@ class Leg:
         config: of the stream.
         model: of the stream.
         services: what streams share.
+
+    Attributes:
+        channel: index of it.
+        num_skipped: interims that were not decoded, for another was in work or there was no room.
     """
 
     def __init__(self, channel: int, config: StreamConfig, model: Model, services: StreamServices) -> None:
         self.channel = channel
+        self.num_skipped = 0
         self._name = uuid.uuid4().hex
         self._model = model
         self._decodes = services.decodes
@@ -124,6 +132,7 @@ class Leg:
         Who delivers it says so with :meth:`delivers`.
         """
         if self._interim is not None and self._delivery is not None and not self._delivery.done():
+            self.num_skipped += 1  # this one, or the one that waits
             future = self._interim.future
             if future.running() or future.done():
                 return None
@@ -131,6 +140,7 @@ class Leg:
         try:
             self._interim = self._submit(request, self._interim_options, Urgency.INTERIM)
         except LimitError:  # an interim is worth no stream: the next one may find room
+            self.num_skipped += 1
             return None
         return self._interim
 

@@ -28,6 +28,7 @@ class Listener:
         address: HOST:PORT; port 0 lets the system choose.
         policies: of every RPC that will be mounted.
         authenticate: says whose token it is.
+        observer: sees every RPC, those too that the guard refuses.
         options: gRPC's.
         certificates: for TLS; looked at again with every new connection.
     """
@@ -38,6 +39,7 @@ class Listener:
         policies: Policies,
         authenticate: Authenticate,
         *,
+        observer: grpc.aio.ServerInterceptor | None = None,
         options: Sequence[tuple[str, int]] = (),
         certificates: Reloaded[Certificates] | None = None,
     ) -> None:
@@ -47,7 +49,8 @@ class Listener:
         self._services: set[str] = set()
         self._methods: set[str] = set()
         guard = Guard(policies, authenticate)
-        self._server = grpc.aio.server(options=list(options), interceptors=[guard])
+        interceptors = [guard] if observer is None else [observer, guard]
+        self._server = grpc.aio.server(options=list(options), interceptors=interceptors)
 
     @property
     def mounted(self) -> frozenset[str]:

@@ -113,4 +113,5 @@ class RivaServicer:
 
 def _tell(context: Context, call: RivaCall) -> None:
     if call.ignored:
-        context.set_trailing_metadata(((IGNORED_KEY, ",".join(call.ignored)),))
+        told = context.trailing_metadata() or ()  # the call's ids
+        context.set_trailing_metadata((*told, (IGNORED_KEY, ",".join(call.ignored))))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from asr.cli.console import EXIT_INTERRUPTED, message
-from server.config import DEFAULT_ADDRESS, DEFAULT_MODEL, load_config
+from server.config import CONFIG_VARIABLE, DEFAULT_ADDRESS, DEFAULT_MODEL, LoadedConfig, load_layers
+from server.logs import configure_logging
 
 
 def serve(
@@ -24,14 +26,19 @@ def serve(
     address: Annotated[
         str | None, typer.Option(help=f"HOST:PORT to listen on; port 0 picks one. [{DEFAULT_ADDRESS}]")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file; flags go over it.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"TOML file; variables LEXITUNE_SERVER_... go over it, flags over both. [{CONFIG_VARIABLE}]"
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     admin_address: Annotated[
         str | None, typer.Option(help="HOST:PORT of the administrative methods; none without it.")
     ] = None,
 ) -> None:
     """Serve speech recognition over gRPC; the address goes to stdout once the models are warm."""
-    options = load_config(
+    loaded = load_layers(
         config,
         {
             "models": tuple(model) if model else None,
@@ -39,24 +46,41 @@ def serve(
             "device": device,
             "admin_address": admin_address,
         },
+        os.environ,
     )
+    options = loaded.config
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # decodings run side by side; each takes one core
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(level=options.log_level, form=options.log_format)
+    tell = _teller(loaded)
     import asyncio
 
     from server.app import serve as run_server
 
     def announce(actual_address: str) -> None:
-        message(f"serving {', '.join(options.models)} on {actual_address}; Ctrl-C drains and stops")
+        tell(f"serving {', '.join(options.models)} on {actual_address}; Ctrl-C drains and stops")
         if options.admin_address:
-            message(f"administration on {options.admin_address}")
+            tell(f"administration on {options.admin_address}")
         typer.echo(actual_address)
 
-    message(f"loading {', '.join(options.models)}")
+    tell(f"loading {', '.join(options.models)}")
     received = asyncio.run(run_server(options, on_ready=announce))
-    message("stopped")
+    tell("stopped")
     if received is signal.SIGINT:
         raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _teller(loaded: LoadedConfig) -> Callable[[str], None]:
+    """What tells where the server is, as it logs; the config that is in force comes first."""
+    if loaded.config.log_format == "json":
+        log = logging.getLogger("lexitune.start")
+        log.setLevel(logging.INFO)  # the few lines of a start and an end, whatever the level
+        fields = {"config": loaded.lines()}
+        log.info("config", extra={"fields": fields})
+        return log.info
+    message("config:")
+    for line in loaded.lines():
+        message(f"  {line}")
+    return message
 
 
 def register(app: typer.Typer) -> None:

@@ -26,9 +26,10 @@ from asr.streaming.messages import (
     StreamUpdate,
 )
 from asr.streaming.pcm_session import ChannelEvent, PcmSession
-from asr.streaming.session import DecodeRequest
+from asr.streaming.session import DecodeRequest, SpeechStarted
 from server.inbox import Inbox
 from server.leg import Leg, Model, Pending, StreamServices
+from server.stream_metrics import StreamMetrics
 
 SHED_INTERIMS_SHARE = 0.25  # of the audio that may wait; with more, a stream that sheds has no interims
 MAX_PENDING_FINALS = 2  # for each leg; then audio waits, and at last its client
@@ -45,6 +46,7 @@ class RecognitionStream:
         model: of this stream, to its end.
         services: what streams share.
         send: sends an update; called by one task only.
+        metrics: measures this stream; without one, it is measured nowhere.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class RecognitionStream:
         model: Model,
         services: StreamServices,
         send: Callable[[StreamUpdate], Awaitable[None]],
+        metrics: StreamMetrics | None = None,
     ) -> None:
         self._config = config
+        self._metrics = metrics
         self._services = services
         self._send = send
         self._bytes_per_s = config.sample_rate_hz * config.frame_bytes
@@ -102,6 +106,7 @@ class RecognitionStream:
                 leg.close()
             for pending in self._pending_finals:
                 pending.future.cancel()
+            self._count_skipped()
         if self._ended_by is not None:
             raise self._ended_by
 
@@ -162,6 +167,8 @@ class RecognitionStream:
     async def _apply(self, events: list[ChannelEvent], group: asyncio.TaskGroup) -> None:
         for channel, event in events:
             leg = self._legs[channel]
+            if self._metrics is not None and isinstance(event, SpeechStarted):
+                self._metrics.speech_started(channel, event)
             if not isinstance(event, DecodeRequest):
                 await self._outbox.put(replace(event, channel=channel))
             elif event.is_final:
@@ -182,6 +189,8 @@ class RecognitionStream:
 
     async def _submit_final(self, leg: Leg, request: DecodeRequest) -> None:
         leg.close_utterance(request)
+        if self._metrics is not None:
+            self._metrics.final_asked(leg.channel, request)
         await self._final_slots.acquire()
         pending = leg.final(request)
         self._pending_finals.append(pending)
@@ -206,7 +215,16 @@ class RecognitionStream:
                 event: StreamEvent = unsent.final_result(hypotheses)
             else:
                 event = unsent
-            await self._send(StreamUpdate(event=event, progress=self.progress))
+            update = StreamUpdate(event=event, progress=self.progress)
+            await self._send(update)
+            if self._metrics is not None:
+                self._metrics.sent(update)
+            if isinstance(unsent, Pending):
+                self._count_skipped()
+
+    def _count_skipped(self) -> None:
+        if self._metrics is not None:
+            self._metrics.skipped(self._skipped_s, sum(leg.num_skipped for leg in self._legs))
 
 
 def _lagging(limit_s: float) -> LimitError:

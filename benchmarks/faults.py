@@ -172,14 +172,22 @@ async def _ramp(server: ServerProcess, recordings: Sequence[Samples], options: A
         one["completed"] += sum(log.is_complete for log in logs)
         one["final_after_speech_p95_s"].append(figures["final_after_speech_s"]["p95"])
         one["word_commit_p95_s"].append(figures["word_commit_s"]["p95"])
-    means = {side: float(np.mean(one["final_after_speech_p95_s"])) for side, one in sides.items()}
     return {
         "slots": options.streams,
         "sides": sides,
-        "final_p95_ratio": means["beside refusals"] / means["alone"],
+        "final_p95_ratio": _ratio(sides, "final_after_speech_p95_s"),
+        "commit_p95_ratio": _ratio(sides, "word_commit_p95_s"),
         "refusals": len(refusals),
         "refused_within_s": {f"p{rank}": percentile(refusals, rank) for rank in (50, 95, 99)},
     }
+
+
+def _ratio(sides: dict[str, Any], name: str) -> float | None:
+    """Of the means over all rounds, beside refusals to alone; None where a stream had none."""
+    both = [sides[side][name] for side in ("beside refusals", "alone")]
+    if any(value is None for values in both for value in values):
+        return None
+    return float(np.mean(both[0]) / np.mean(both[1]))
 
 
 # --- drain

@@ -176,7 +176,7 @@ class RecognitionStream:
             elif event.is_early:
                 leg.begin_early(event)
             elif self._sheds and self.progress.lag_s > SHED_INTERIMS_SHARE * self._services.max_queued_s:
-                continue
+                leg.num_skipped += 1
             elif (pending := leg.offer_interim(event)) is not None:
                 leg.delivers(group.create_task(self._deliver_interim(pending)))
         self._searched_s, self._skipped_s = self._pcm.received_s, self._pcm.skipped_s

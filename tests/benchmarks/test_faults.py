@@ -1,0 +1,55 @@
+"""The shows of ``benchmarks/faults.py`` end to end, short: what they count adds up, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asr.data.manifest import Utterance, write_manifest
+from server.bench_command import CHECKOUT, environment
+
+
+@pytest.fixture(scope="module")
+def manifest(spoken_utterances: list[Utterance], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("faults") / "manifest.jsonl"
+    write_manifest(path, spoken_utterances)
+    return path
+
+
+def show(name: str, manifest: Path, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, str(CHECKOUT / "benchmarks" / "faults.py"), name, "--manifest", str(manifest)]
+    done = subprocess.run(
+        [*command, *arguments, "--json"], capture_output=True, text=True, check=False,
+        env=environment(CHECKOUT), cwd=os.sep,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_cancelled_streams_leave_nothing_behind(manifest: Path) -> None:
+    found = show("cancels", manifest, "--cycles", "150", "--together", "10", "--longest", "0.1")
+    assert found["cycles"] == 150 and len(found["points"]) == 10
+    assert found["gauges"]["lexitune_streams_active"] == 0
+    assert found["after"]["descriptors"] <= max(point["descriptors"] for point in found["points"]) + 2
+    assert "aspirin" in found["text"]
+
+
+def test_a_full_server_refuses_and_serves_on(manifest: Path) -> None:
+    found = show("ramp", manifest, "--streams", "2", "--rounds", "1", "--duration", "3")
+    assert [side["completed"] for side in found["sides"].values()] == [2, 2]
+    assert found["refusals"] > 5
+    assert 0 < found["refused_within_s"]["p50"] <= found["refused_within_s"]["p99"]
+    assert found["commit_p95_ratio"] > 0
+
+
+def test_a_stopped_server_sends_every_final(manifest: Path) -> None:
+    found = show("drain", manifest, "--streams", "12", "--grace", "0.5")
+    assert found["with_all_their_words"] == found["streams"] == 12
+    assert found["ends"] == {"DRAINING": 12}

@@ -1,7 +1,7 @@
 """Two tenants at twice what the server can do: is what is decoded shared, however many streams one of them opens?
 
 Each tenant alone asks for more than the server serves, so that both together ask for twice as much. Its streams send
-synthesised speech as fast as they are read. Served is the audio of the finals that arrive within the measured time.
+synthesised speech as fast as they are read. Served is the audio of the finals that arrive while it is measured.
 Run ``python benchmarks/tenants.py``; exit code 1 if one tenant gets more than 1.2 times what the other does.
 """
 
@@ -11,7 +11,8 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,11 @@ SENTENCES = (
     "We moved the meeting to the second floor because the room downstairs was too small.",
 )
 PAUSE_S = 1.0  # ends an utterance
+WARM_S = 60.0  # of audio served; two batches or so
+POLL_S = 0.05
+
+Rates = dict[str, float]
+"""By tenant, audio served in a second of time, s."""
 
 
 def speech() -> Samples:
@@ -97,10 +103,13 @@ class Demand:
                 await asyncio.sleep(0)
 
 
-async def served_s(
-    address: str, tokens: dict[str, str], streams: dict[str, int], seconds: float, samples: Samples
-) -> dict[str, float]:
-    """Audio served to each tenant in ``seconds``, after a third of that: the first streams get the first batches."""
+async def served(
+    address: str, tokens: dict[str, str], streams: dict[str, int], audio_s: float, samples: Samples
+) -> Rates:
+    """Audio served to each tenant in a second while both together are served ``audio_s``.
+
+    Measured from when each has had ``WARM_S``, for turns are of whole batches: who comes first has the first one.
+    """
     from asr.client import Credentials, StreamConfig
 
     demands = {name: Demand(samples, StreamConfig(word_times=False)) for name in streams}
@@ -108,30 +117,35 @@ async def served_s(
         asyncio.create_task(demand.run(address, Credentials(token=tokens[name]), streams[name]))
         for name, demand in demands.items()
     ]
-    await asyncio.sleep(seconds / 3)
-    before = {name: demand.served_s for name, demand in demands.items()}
-    await asyncio.sleep(seconds)
-    found = {name: demand.served_s - before[name] for name, demand in demands.items()}
-    broken = [task for task in tasks if task.done()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for task in broken:
-        task.result()  # raises what ended it
-    return found
+
+    async def until(condition: Callable[[], bool]) -> None:
+        while not condition():
+            done, _ = await asyncio.wait(tasks, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # raises what ended it: a demand never ends by itself
+
+    try:
+        await until(lambda: all(demand.served_s >= WARM_S for demand in demands.values()))
+        began_s, before = time.monotonic(), {name: demand.served_s for name, demand in demands.items()}
+        goal_s = sum(before.values()) + audio_s
+        await until(lambda: sum(demand.served_s for demand in demands.values()) >= goal_s)
+        seconds = time.monotonic() - began_s
+        return {name: (demand.served_s - before[name]) / seconds for name, demand in demands.items()}
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def figures_of(alone: dict[str, float], together: dict[str, float], seconds: float) -> dict[str, Any]:
+def figures_of(alone: Rates, together: Rates) -> dict[str, Any]:
     """Everything measured, JSON-ready."""
-    capacity = max(alone.values())
     least = min(together.values())
     return {
-        "seconds": seconds,
-        "alone_audio_s_per_s": {name: served / seconds for name, served in alone.items()},
-        "together_audio_s_per_s": {name: served / seconds for name, served in together.items()},
-        "overload": sum(alone.values()) / capacity,
+        "alone_audio_s_per_s": alone,
+        "together_audio_s_per_s": together,
+        "overload": sum(alone.values()) / max(alone.values()),
         "ratio": max(together.values()) / least if least else None,
-        "share_of_alone": {name: served / alone[name] for name, served in together.items()},
+        "share_of_alone": {name: rate / alone[name] for name, rate in together.items()},
     }
 
 
@@ -157,7 +171,7 @@ def parser_of() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="measured, of each of three runs [60]")
+    parser.add_argument("--audio", type=float, default=600.0, help="served, s, of each of three runs [600]")
     parser.add_argument("--flood", type=int, default=24, help="streams of the tenant that floods [24]")
     parser.add_argument("--other", type=int, default=6, help="streams of the other [6]")
     parser.add_argument("--workers", type=int, default=1, help="processes that decode [1]")
@@ -178,11 +192,11 @@ def main() -> None:
         config, tokens = write_config(Path(temporary), arguments.workers)
         with serving([arguments.model], config) as server:
 
-            async def measure(*names: str) -> dict[str, float]:
+            async def measure(*names: str) -> Rates:
                 asked = {name: streams[name] for name in names}
-                return await served_s(server.address, tokens, asked, arguments.seconds, samples)
+                return await served(server.address, tokens, asked, arguments.audio, samples)
 
-            async def measure_all() -> tuple[dict[str, float], dict[str, float]]:
+            async def measure_all() -> tuple[Rates, Rates]:
                 alone = await measure("other") | await measure("flood")
                 return alone, await measure(*TENANTS)
 
@@ -191,7 +205,8 @@ def main() -> None:
         "benchmark": "tenants",
         "model": arguments.model,
         "streams": streams,
-        **figures_of(alone, together, arguments.seconds),
+        "served_audio_s": arguments.audio,
+        **figures_of(alone, together),
         "facts": facts(),
     }
     emit(document, lines_of(document), as_json=arguments.json)

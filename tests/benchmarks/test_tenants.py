@@ -12,7 +12,7 @@ from server.tenants import Tenants
 
 
 def test_the_figures_say_the_overload_and_who_got_more() -> None:
-    found = figures_of({"other": 80.0, "flood": 100.0}, {"flood": 60.0, "other": 50.0}, seconds=10.0)
+    found = figures_of({"other": 8.0, "flood": 10.0}, {"flood": 6.0, "other": 5.0})
     assert found["overload"] == pytest.approx(1.8)
     assert found["ratio"] == pytest.approx(1.2)
     assert found["together_audio_s_per_s"] == {"flood": 6.0, "other": 5.0}
@@ -21,7 +21,7 @@ def test_the_figures_say_the_overload_and_who_got_more() -> None:
 
 
 def test_a_tenant_that_got_nothing_is_no_ratio() -> None:
-    found = figures_of({"other": 80.0, "flood": 100.0}, {"flood": 60.0, "other": 0.0}, seconds=10.0)
+    found = figures_of({"other": 8.0, "flood": 10.0}, {"flood": 6.0, "other": 0.0})
     assert found["ratio"] is None
 
 

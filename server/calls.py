@@ -34,7 +34,7 @@ from server.workers import ServedModel
 
 UNARY_PIECE_S = 5.0  # a whole recording is worked on in pieces, so that others get their turn
 IN_PARTS = "stream it, or send it in parts"
-FLUSH_S = 10.0  # for finals of streams that a drain has ended
+FLUSH_S = 10.0  # within which one more of the streams that a drain has ended must have sent its finals
 
 _M = TypeVar("_M")
 
@@ -202,14 +202,17 @@ class Calls:
             task.cancel()
         for stream in self._streams:
             stream.announce(Goodbye(reason="DRAINING", time_left_s=grace_s))
-        await self._wait_for_streams(grace_s)
+        if tasks := self._open_tasks():
+            await asyncio.wait(tasks, timeout=grace_s)
         for stream in self._streams:
             stream.end(_draining())
-        await self._wait_for_streams(FLUSH_S)
+        while tasks := self._open_tasks():
+            done, _ = await asyncio.wait(tasks, timeout=FLUSH_S, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                break
 
-    async def _wait_for_streams(self, timeout_s: float) -> None:
-        if tasks := {task for task in self._streams.values() if task is not None}:
-            await asyncio.wait(tasks, timeout=timeout_s)
+    def _open_tasks(self) -> set[asyncio.Task[Any]]:
+        return {task for task in self._streams.values() if task is not None}
 
     @asynccontextmanager
     async def _lease(self, config: StreamConfig) -> AsyncIterator[ServedModel]:

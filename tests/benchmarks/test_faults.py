@@ -50,6 +50,6 @@ def test_a_full_server_refuses_and_serves_on(manifest: Path) -> None:
 
 
 def test_a_stopped_server_sends_every_final(manifest: Path) -> None:
-    found = show("drain", manifest, "--streams", "12", "--grace", "0.5")
+    found = show("drain", manifest, "--streams", "12", "--grace", "2")
     assert found["with_all_their_words"] == found["streams"] == 12
     assert found["ends"] == {"DRAINING": 12}

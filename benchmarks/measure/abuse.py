@@ -1,0 +1,215 @@
+"""Clients that behave badly, shown to a server: they cancel, flood it, never read, and ask for more than there is.
+
+Shows of ``benchmarks/faults.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from asr.client import AsyncSpeechClient
+    from benchmarks.measure.server_process import ServerProcess
+
+Samples = NDArray[np.float32]
+CHUNK_SAMPLES = 1600  # 100 ms
+
+
+def percentile(values: Sequence[float], rank: float) -> float | None:
+    """Of what was measured; None of nothing."""
+    return float(np.percentile(values, rank)) if values else None
+
+
+async def cut(samples: Samples) -> AsyncIterator[Samples]:
+    """A recording in chunks, as fast as it is taken."""
+    for start in range(0, len(samples), CHUNK_SAMPLES):
+        yield samples[start : start + CHUNK_SAMPLES]
+
+
+async def _cancel_once(client: AsyncSpeechClient, samples: Samples, after_s: float) -> None:
+    """One stream that its client gives up after ``after_s``."""
+    from asr.client import StreamConfig
+    from asr.errors import LimitError
+
+    config = StreamConfig(interim_results=True, interim_interval_s=0.1)
+
+    async def follow() -> None:
+        try:
+            async for _update in client.stream(cut(samples), config):
+                pass
+        except LimitError:  # all slots are taken by streams that end soon
+            await asyncio.sleep(after_s)
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(after_s)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def cancels(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
+    """Streams that are given up at random instants: what the server holds meanwhile and after."""
+    from asr.client import AsyncSpeechClient
+
+    rng = random.Random(options.seed)
+    points: list[dict[str, Any]] = []
+    async with AsyncSpeechClient(server.address) as client:
+        await client.wait_until_serving()
+        left = iter(range(options.cycles))
+
+        async def cycle() -> None:
+            for number in left:
+                await _cancel_once(
+                    client, recordings[number % len(recordings)], rng.uniform(0, options.longest)
+                )
+                if number % max(1, options.cycles // 10) == 0:
+                    point = {"resident_mb": server.resident_mb(), "descriptors": server.num_descriptors()}
+                    points.append({"cycles": number, **point})
+
+        began_s = time.monotonic()
+        await asyncio.gather(*(cycle() for _ in range(options.together)))
+        took_s = time.monotonic() - began_s
+        answer = await client.recognize(recordings[0])
+    after = {"resident_mb": server.resident_mb(), "descriptors": server.num_descriptors()}
+    gauges = await asyncio.to_thread(_gauges, options.metrics)
+    return {
+        "cycles": options.cycles,
+        "together": options.together,
+        "seconds": took_s,
+        "points": points,
+        "after": after,
+        "gauges": gauges,
+        "text": answer.text,
+    }
+
+
+def _gauges(address: str) -> dict[str, float]:
+    """What the server's metrics say is still held."""
+    import urllib.request
+
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    names = ("lexitune_streams_active", "lexitune_queue_waiting")
+    return {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith(names)}
+
+
+async def _flood(client: AsyncSpeechClient, samples: Samples, *, reads: bool, until: asyncio.Event) -> float:
+    """One stream that writes without end: the audio that the server took of it, s."""
+    from asr.client import StreamConfig
+
+    sent_s = 0.0
+
+    async def endless() -> AsyncIterator[Samples]:
+        nonlocal sent_s
+        while not until.is_set():
+            sent_s += len(samples) / 16_000
+            yield samples
+
+    updates = client.stream(endless(), StreamConfig(interim_results=True, interim_interval_s=0.1))
+    await anext(updates)
+    while reads and not until.is_set():
+        await anext(updates)
+    await until.wait()
+    await updates.aclose()
+    return sent_s
+
+
+async def floods(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
+    """Streams that write without end, and that never read: the server's memory."""
+    from asr.client import AsyncSpeechClient
+
+    found: dict[str, Any] = {"streams": options.streams}
+    async with AsyncSpeechClient(server.address) as client:
+        await client.wait_until_serving()
+        for samples in recordings[:8]:
+            await client.recognize(samples)
+        for name, reads in (("writes", True), ("never reads", False)):
+            before_mb, most_mb, until = server.resident_mb() or 0.0, 0.0, asyncio.Event()
+            streams = [
+                asyncio.create_task(
+                    _flood(client, recordings[number % len(recordings)], reads=reads, until=until)
+                )
+                for number in range(options.streams)
+            ]
+            ends_s = time.monotonic() + options.seconds
+            while time.monotonic() < ends_s:
+                await asyncio.sleep(0.25)
+                most_mb = max(most_mb, server.resident_mb() or 0.0)
+            until.set()
+            taken = await asyncio.gather(*streams)
+            found[name] = {
+                "before_mb": before_mb,
+                "most_mb": most_mb,
+                "mb_a_stream": (most_mb - before_mb) / options.streams,
+                "audio_taken_s": sum(taken),
+            }
+    return found
+
+
+async def _refused(client: AsyncSpeechClient, until: asyncio.Event, rng: random.Random) -> list[float]:
+    """Ask again and again for a slot that is not free: how long each refusal took, s."""
+    from asr.errors import LimitError
+
+    took: list[float] = []
+    silence = np.zeros(CHUNK_SAMPLES, np.float32)
+    while not until.is_set():
+        began_s = time.monotonic()
+        try:
+            async for _update in client.stream(cut(silence)):
+                pass
+        except LimitError:
+            took.append(time.monotonic() - began_s)
+        await asyncio.sleep(rng.uniform(0, 0.4))
+    return took
+
+
+async def ramp(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
+    """Streams in all slots, alone and beside twice as many that are refused without end."""
+    from asr.client import AsyncSpeechClient
+    from benchmarks.measure.client import Pace, live_config, run_streams
+    from benchmarks.measure.latency import add_up, as_document, measure
+
+    config = live_config("", interim_interval_s=None, end_silence_s=None)
+    pace = Pace(seed=options.seed, chunk_ms=(20, 100), jitter_s=0.0)
+    sides: dict[str, Any] = {}
+    refusals: list[float] = []
+    for side in ("alone", "beside refusals") * options.rounds:
+        done, rng = asyncio.Event(), random.Random(options.seed)
+        async with AsyncSpeechClient(server.address) as client:
+            asking = []
+            if side != "alone":
+                asking = [
+                    asyncio.create_task(_refused(client, done, rng)) for _ in range(2 * options.streams)
+                ]
+            logs = await run_streams(server.address, recordings[: options.streams], config, pace, ramp_s=0.5)
+            done.set()
+            refusals += [one for took in await asyncio.gather(*asking) for one in took]
+        figures = as_document(add_up(measure(log, ()) for log in logs))
+        one = sides.setdefault(
+            side, {"completed": 0, "final_after_speech_p95_s": [], "word_commit_p95_s": []}
+        )
+        one["completed"] += sum(log.is_complete for log in logs)
+        one["final_after_speech_p95_s"].append(figures["final_after_speech_s"]["p95"])
+        one["word_commit_p95_s"].append(figures["word_commit_s"]["p95"])
+    return {
+        "slots": options.streams,
+        "sides": sides,
+        "final_p95_ratio": _ratio(sides, "final_after_speech_p95_s"),
+        "commit_p95_ratio": _ratio(sides, "word_commit_p95_s"),
+        "refusals": len(refusals),
+        "refused_within_s": {f"p{rank}": percentile(refusals, rank) for rank in (50, 95, 99)},
+    }
+
+
+def _ratio(sides: dict[str, Any], name: str) -> float | None:
+    """Of the means over all rounds, beside refusals to alone; None where a stream had none."""
+    both = [sides[side][name] for side in ("beside refusals", "alone")]
+    if any(value is None for values in both for value in values):
+        return None
+    return float(np.mean(both[0]) / np.mean(both[1]))

@@ -1,4 +1,4 @@
-"""Envoy itself, with the config of deploy/, before two servers: it spreads streams and passes by who is full or leaves."""
+"""Envoy itself, with the config of deploy/, before two servers: it spreads streams, passes by who is full or leaves."""
 
 from __future__ import annotations
 

@@ -128,6 +128,7 @@ class Application:
         self._public, self._admin = make_listeners(config, observer)  # before there are processes to end
         ProcessCollector(registry=self.registry)
         on_gpu = config.device != "cpu"
+        self._resolved: dict[str, str] = {}  # as the pool names a model: as the workers do
         self._num_workers = num_workers = config.decode_workers or (1 if on_gpu else usable_cores())
         self._workers = WorkerGroup(num_workers, engine=config.engine, device=config.device)
         self._admission = Admission(config.limits)
@@ -282,20 +283,22 @@ class Application:
         """Load on all workers, each of which decodes something; on a thread."""
         began_s = time.monotonic()
         model = self._workers.load(reference)
+        self._resolved[reference] = model.reference  # another where a folder was not named by its full path
         self._metrics.model_loaded(
-            reference,
+            model.reference,
             label=f"{model.name}@{model.version}",
             sha256=model.sha256,
             load_s=time.monotonic() - began_s,
             num_bytes=model.memory_bytes * self._num_workers,
         )
-        self._loop.call_soon_threadsafe(self._health.model_loaded, reference, model.name, model.version)
+        self._loop.call_soon_threadsafe(self._health.model_loaded, model.reference, model.name, model.version)
         return model
 
     def _unload_model(self, reference: str) -> None:
-        self._workers.unload(reference)
-        self._metrics.model_unloaded(reference)
-        self._health.model_unloaded(reference)
+        resolved = self._resolved.pop(reference, reference)
+        self._workers.unload(resolved)
+        self._metrics.model_unloaded(resolved)
+        self._health.model_unloaded(resolved)
 
     def _batch_decoded(self, batch: BatchTimes) -> None:
         self._metrics.batch_decoded(batch)

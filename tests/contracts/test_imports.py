@@ -65,3 +65,8 @@ def test_no_script_hides_a_package() -> None:
         path.stem for folder in ("benchmarks", "examples", "proto") for path in (root / folder).glob("*.py")
     }
     assert not scripts & {"asr", "training", "server"}
+
+
+def test_opentelemetry_is_loaded_only_when_it_is_asked_for() -> None:
+    loaded = _loaded("import server.observe, server.tracing, server.serve_command")
+    assert not [name for name in loaded if name.startswith("opentelemetry")]

@@ -232,3 +232,14 @@ def test_the_probe_of_a_server(server: Any, service: str, code: int, told: str) 
 
 def test_the_probe_of_no_server() -> None:
     assert main(["--address", "127.0.0.1:1", "--timeout", "1"]) == 1
+
+
+def test_a_folder_named_by_a_link_is_measured_by_its_own_name(
+    running_server: Any, small_whisper: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(small_whisper, target_is_directory=True)
+    config = replace(CONFIG, models=(str(tmp_path / "link"),))
+    with running_server(config) as server, SpeechClient(server.address) as client:
+        client.recognize(np.zeros(32_000, np.float32))
+        labels = f'{{kind="silence",model="{small_whisper.name}@local"}}'
+        assert _scrape(server)[f"lexitune_audio_seconds_total{labels}"] == pytest.approx(2.0)

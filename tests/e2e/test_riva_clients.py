@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+import soundfile
 
 from asr.audio.files import write_audio
 from asr.audio.pcm import Encoding, encode_pcm
@@ -292,3 +294,48 @@ def test_alternatives_are_given(service: Any, recording: Path) -> None:
     response = service.offline_recognize(recording.read_bytes(), _config(max_alternatives=3))
     assert all(1 <= len(result.alternatives) <= 3 for result in response.results)
     assert any(len(result.alternatives) > 1 for result in response.results)
+
+
+def test_many_clients_at_once_as_the_stock_load_script_calls(
+    riva_server: Any, recording: Path, expected: list[RecognitionResult]
+) -> None:
+    """``riva_streaming_asr_client.py --num-clients 6 --num-iterations 2``: a thread, a channel and iterators each."""
+    texts: dict[tuple[int, int], list[str]] = {}
+
+    def one(number: int) -> None:
+        service = riva.ASRService(riva.Auth(uri=riva_server.address, use_ssl=False))
+        for iteration in range(2):
+            with riva.AudioChunkFileIterator(str(recording), 1600) as chunks:
+                results = _streamed(service, chunks, _config(max_alternatives=1), interim_results=True)
+            texts[number, iteration] = _texts([result for result in results if result.is_final])
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(texts) == 12
+    assert all(found == [f"{final.text} " for final in expected] for found in texts.values())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kind", "subtype"), [("FLAC", "FLAC", "PCM_16"), ("OGGOPUS", "OGG", "OPUS")]
+)
+def test_compressed_audio(
+    service: Any,
+    call_audio: Samples,
+    expected: list[RecognitionResult],
+    encoding: str,
+    kind: str,
+    subtype: str,
+) -> None:
+    """The rate in the config is that of the microphone, which Opus does not keep: the stream's own counts."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, call_audio, RATE_HZ, format=kind, subtype=subtype)
+    config = _config(encoding=getattr(riva.AudioEncoding, encoding))
+    streamed = _texts(_streamed(service, _pieces(buffer.getvalue(), 1000), config))
+    offline = _texts(list(service.offline_recognize(buffer.getvalue(), config).results))
+    assert streamed == offline
+    assert [text.split()[-1].strip(".").lower() for text in streamed] == [
+        one.text.split()[-1].strip(".").lower() for one in expected
+    ]

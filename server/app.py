@@ -23,6 +23,7 @@ from server.calls import Calls
 from server.catalog import Catalog, short_name
 from server.certificates import read_certificates
 from server.config import ServerConfig
+from server.guard import Guard
 from server.health import SERVICE_NAMES, Health
 from server.leg import StreamServices
 from server.limits import Admission, ServingState
@@ -63,12 +64,15 @@ def channel_options(config: ServerConfig) -> list[tuple[str, int]]:
     ]
 
 
-def make_listeners(config: ServerConfig, observer: Observer) -> tuple[Listener, Listener | None]:
+def make_listeners(
+    config: ServerConfig, observer: Observer, check_room: Callable[[Caller], None]
+) -> tuple[Listener, Listener | None]:
     """The public listener and the administrators', which there is if the config names an address.
 
     Args:
         config: the options.
         observer: of every RPC.
+        check_room: raises unless a call of a caller may begin.
 
     Raises:
         OptionError: certificates or tenants cannot be read.
@@ -83,7 +87,7 @@ def make_listeners(config: ServerConfig, observer: Observer) -> tuple[Listener, 
         return Listener(
             address,
             policies,
-            authenticate,
+            Guard(policies, authenticate, check_room),
             observer=observer,
             options=channel_options(config),
             certificates=certificates,
@@ -125,7 +129,9 @@ class Application:
         self._listener: MetricsListener | None = None
         self._metrics = Metrics(self.registry)
         observer = Observer(self._metrics, METHODS, tracing)
-        self._public, self._admin = make_listeners(config, observer)  # before there are processes to end
+        self._public, self._admin = make_listeners(  # before there are processes to end
+            config, observer, lambda caller: self._calls.check_room(caller)
+        )
         ProcessCollector(registry=self.registry)
         on_gpu = config.device != "cpu"
         self._resolved: dict[str, str] = {}  # as the pool names a model: as the workers do

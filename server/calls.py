@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from asr.errors import ExpiredError, OptionError, ProtocolError, UnavailableError
+from asr.errors import ExpiredError, LimitError, OptionError, ProtocolError, UnavailableError
 from asr.streaming.messages import (
     Goodbye,
     ModelIdentity,
@@ -23,6 +23,8 @@ from asr.text.languages import language_code
 from server.caller import Caller, current_caller
 from server.catalog import Catalog
 from server.deadlines import Deadlines
+from server.errors import first_leaf
+from server.inbox import Source
 from server.leg import StreamServices
 from server.limits import Admission, Limits
 from server.pool import ModelPool
@@ -94,6 +96,16 @@ class Calls:
         with self._admission.slot(), self._quotas.slots(current_caller(), 1):
             yield
 
+    def check_room(self, caller: Caller) -> None:
+        """Refuse what would find no slot now.
+
+        Raises:
+            UnavailableError: the server loads or drains.
+            LimitError: all slots of the server or of the caller are taken.
+        """
+        with self._admission.slot(), self._quotas.slots(caller, 1):
+            pass
+
     def check_serving(self) -> None:
         """Refuse what needs no slot while the server loads or drains.
 
@@ -106,8 +118,7 @@ class Calls:
         """A stream's first message, in time.
 
         Raises:
-            ProtocolError: there is none.
-            ExpiredError: it does not come in time.
+            ProtocolError: there is none, or not in time.
         """
         try:
             async with self.waiting(), asyncio.timeout(self.limits.first_message_s):
@@ -116,8 +127,10 @@ class Calls:
             message = "the stream ended without a message; send config first"
             raise ProtocolError(message, field="config") from None
         except TimeoutError:
-            message = f"no config within {self.limits.first_message_s:g} s; send it as the first message"
-            raise ExpiredError(message, reason="FIRST_MESSAGE") from None
+            message = (
+                f"no config within {self.limits.first_message_s:g} s; send it as the first message, at once"
+            )
+            raise ProtocolError(message, field="config") from None
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
@@ -152,8 +165,11 @@ class Calls:
             if isinstance(update.event, RecognitionResult) and update.event.is_final:
                 results.append(update.event)
 
-        inputs, max_s = _pieces(config, audio), self.limits.max_unary_s
-        async with self._lease(config) as model, self._unpacked(config, inputs, max_s) as (config, samples):
+        source, max_s = Source(_pieces(config, audio)), self.limits.max_unary_s
+        async with (
+            self._lease(config) as model,
+            self._unpacked(config, aiter(source), max_s) as (config, samples),
+        ):
             caller = current_caller()
             measured = self._measure(config, model, is_live=False)
             stream = RecognitionStream(config, model, self._services_of(caller), collect, measured)
@@ -162,7 +178,14 @@ class Calls:
             else:  # how much there is shows while it is decoded
                 samples = self._charged(samples, config, caller, stream)
             with self._open(stream):
-                await stream.run(_at_most(samples, config, max_s))
+                try:
+                    await stream.run(_at_most(samples, config, max_s), source)
+                except Exception as error:
+                    if contained and isinstance(
+                        first_leaf(error), LimitError
+                    ):  # what was counted is given back
+                        self._quotas.charge(caller, -stream.received_s * config.num_legs)
+                    raise
         results.sort(key=lambda result: (result.start_s, result.channel))
         return Recognized(results=results, model=model.identity, duration_s=stream.received_s)
 
@@ -178,10 +201,11 @@ class Calls:
         Raises:
             LexituneError: alone or in an exception group; see :meth:`server.stream.RecognitionStream.run`.
         """
+        source = Source(inputs)
         async with self._lease(config) as model:
             ready = Ready(model=model.identity, limits=self.limits, ignored_fields=ignored_fields)
             await send(StreamUpdate(event=ready, progress=Progress()))
-            async with self._unpacked(config, inputs, self.limits.max_stream_s) as (config, samples):
+            async with self._unpacked(config, aiter(source), self.limits.max_stream_s) as (config, samples):
                 caller = current_caller()
                 measured = self._measure(config, model)
                 stream = RecognitionStream(config, model, self._services_of(caller), send, measured)
@@ -190,7 +214,7 @@ class Calls:
                 try:
                     with self._open(stream):
                         charged = self._charged(samples, config, caller, stream)
-                        await stream.run(_watched(charged, deadlines))
+                        await stream.run(_watched(charged, deadlines), source)
                 finally:
                     watcher.cancel()
 

@@ -12,7 +12,15 @@ from pathlib import Path
 from asr.errors import OptionError
 from asr.models.base import MAX_BEAM_SIZE
 from asr.network import is_loopback
-from asr.options import leaf_names, merge_tables, read_environment, read_options, read_toml, show_options
+from asr.options import (
+    SECRET,
+    leaf_names,
+    merge_tables,
+    read_environment,
+    read_options,
+    read_toml,
+    show_options,
+)
 from asr.streaming.messages import Limits
 from server.certificates import TlsOptions
 from server.logs import FORMATS, LEVELS
@@ -68,7 +76,7 @@ class ServerConfig:
     reflection: bool = False
     drain_grace_s: float = 30.0
     metrics_address: str = ""
-    trace_endpoint: str = ""
+    trace_endpoint: str = field(default="", metadata=SECRET)  # a URL may hold a password
     log_level: str = "warning"
     log_format: str = "text"
     riva_models: dict[str, str] = field(default_factory=dict)

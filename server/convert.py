@@ -34,7 +34,7 @@ from asr.streaming.messages import (
 from asr.streaming.session import SpeechAwaited, SpeechEnded, SpeechStarted
 from asr.v1 import models_pb2, speech_pb2
 from server.catalog import UnregisteredModel
-from server.convert_config import ignored_fields, stream_config
+from server.convert_config import check_size, ignored_fields, stream_config
 
 ListedModel = ModelSummary | UnregisteredModel
 
@@ -67,12 +67,14 @@ class Call:
     audio: bytes = b""
 
 
-def unary_call(request: speech_pb2.RecognizeRequest) -> Call:
+def unary_call(request: speech_pb2.RecognizeRequest, limits: Limits) -> Call:
     """What a unary request asks for.
 
     Raises:
+        ProtocolError: the config is too large.
         OptionError: as for ``stream_config``.
     """
+    check_size(request.config, limits.max_message_bytes)
     return Call(
         config=stream_config(request.config),
         ignored_fields=ignored_fields(request.config, is_streaming=False),
@@ -80,13 +82,14 @@ def unary_call(request: speech_pb2.RecognizeRequest) -> Call:
     )
 
 
-def stream_call(request: speech_pb2.StreamingRecognizeRequest) -> Call:
+def stream_call(request: speech_pb2.StreamingRecognizeRequest, limits: Limits) -> Call:
     """What a stream asks for with its first message.
 
     Raises:
-        ProtocolError: the message holds no config.
+        ProtocolError: the message holds no config, or is too large.
         OptionError: as for ``stream_config``.
     """
+    check_size(request, limits.max_message_bytes)
     kind = request.WhichOneof("message")
     if kind != "config":
         raise ProtocolError(

@@ -13,7 +13,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
-from asr.errors import OptionError
+from asr.errors import OptionError, ProtocolError
 from asr.streaming.messages import (
     MAX_ALTERNATIVES,
     MAX_CHANNELS,
@@ -24,6 +24,7 @@ from asr.streaming.messages import (
 )
 from asr.v1 import speech_pb2
 
+MAX_UNKNOWN = 1000  # fields that are looked at
 _ENCODINGS = {
     speech_pb2.AUDIO_ENCODING_LINEAR16: Encoding.LINEAR16,
     speech_pb2.AUDIO_ENCODING_FLOAT32: Encoding.FLOAT32,
@@ -86,8 +87,18 @@ def stream_config(config: speech_pb2.RecognitionConfig) -> StreamConfig:
     return checked
 
 
+def check_size(message: Message, max_bytes: int) -> None:
+    """Refuse a config that is not one: whoever reads it would be busy for long.
+
+    Raises:
+        ProtocolError: it is larger than a message of audio may be.
+    """
+    if (num_bytes := message.ByteSize()) > max_bytes:
+        raise ProtocolError(f"a config of {num_bytes} bytes; at most {max_bytes} are allowed", field="config")
+
+
 def ignored_fields(config: speech_pb2.RecognitionConfig, *, is_streaming: bool) -> tuple[str, ...]:
-    """Paths of the fields that were asked for and will not be used; unknown ones by their number."""
+    """Paths of the fields that were asked for and will not be used; unknown ones by their number, each once."""
     ignored = list(_unknown_fields(config, "config"))
     if not is_streaming and config.interim_results:
         ignored.append("config.interim_results")
@@ -153,9 +164,15 @@ def _seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
 
 
+def unknown_numbers(message: Message) -> list[int]:
+    """Numbers of the fields that this release does not know, each once; of the first ``MAX_UNKNOWN``."""
+    unknown = UnknownFieldSet(message)
+    return list(dict.fromkeys(unknown[index].field_number for index in range(min(len(unknown), MAX_UNKNOWN))))
+
+
 def _unknown_fields(message: Message, path: str) -> Iterable[str]:
-    for unknown in UnknownFieldSet(message):  # type: ignore[attr-defined]  # absent from the stubs
-        yield f"{path}.{unknown.field_number}"
+    for number in unknown_numbers(message):
+        yield f"{path}.{number}"
     for field, value in message.ListFields():
         if isinstance(value, Message):
             yield from _unknown_fields(value, f"{path}.{field.name}")

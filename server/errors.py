@@ -134,6 +134,10 @@ async def status_boundary(context: grpc.aio.ServicerContext[Any, Any], method: s
         raise
     except Exception as caught:
         error = first_leaf(caught)
+        if isinstance(
+            error, grpc.aio.InternalError
+        ):  # what we wrote met the end of the connection: the client has left
+            raise asyncio.CancelledError from caught
         if isinstance(error, LexituneError):
             status = status_of(error)
             note_failure(reason_of(error))

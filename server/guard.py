@@ -10,7 +10,7 @@ import grpc
 from asr.errors import NotPermittedError
 from server.caller import Caller, set_caller
 from server.errors import status_boundary
-from server.policies import Policies, Policy
+from server.policies import READ_WHOLE, Policies, Policy
 
 AUTHORIZATION = "authorization"
 
@@ -26,11 +26,19 @@ class Guard(grpc.aio.ServerInterceptor):
     Args:
         policies: of the listener.
         authenticate: says whose token it is.
+        check_room: raises unless a call of this caller may begin; asked ahead of requests that are read whole, or a
+            server without a free slot would hold all of a recording to refuse it.
     """
 
-    def __init__(self, policies: Policies, authenticate: Authenticate) -> None:
+    def __init__(
+        self,
+        policies: Policies,
+        authenticate: Authenticate,
+        check_room: Callable[[Caller], None] = lambda _: None,
+    ) -> None:
         self._policies = policies
         self._authenticate = authenticate
+        self._check_room = check_room
 
     async def intercept_service(
         self,
@@ -62,6 +70,8 @@ class Guard(grpc.aio.ServerInterceptor):
                 f"{name} is for administrators, and the tenant {caller.name} is none; set admin = true for it in the "
                 "tenants file"
             )
+        if method in READ_WHOLE:
+            self._check_room(caller)
         return caller
 
 

@@ -73,9 +73,12 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc_heal
         """The status now; NOT_FOUND for a name that means nothing."""
         status = self._status(request.service)
         if status == _STATUS.SERVICE_UNKNOWN:
-            known = ", ".join(repr(name) for name in self._names())
+            known = ", ".join(
+                repr(name) for name in (*self._services, LIVENESS)
+            )  # models are not for everybody
             await context.abort(
-                grpc.StatusCode.NOT_FOUND, f"no health of {request.service[:100]!r}; there is that of {known}"
+                grpc.StatusCode.NOT_FOUND,
+                f"no health of {request.service[:100]!r}; there is that of {known} and of models/NAME in memory",
             )
         return health_pb2.HealthCheckResponse(status=status)
 
@@ -92,10 +95,6 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc_heal
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-
-    def _names(self) -> list[str]:
-        loaded = {name for names in self._loaded.values() for name in names}
-        return [*self._services, LIVENESS, *sorted(self._expected | loaded)]
 
     def _status(self, service: str) -> Any:
         if service == LIVENESS:

@@ -6,8 +6,13 @@ When the reader stops, gRPC's flow control stops the client. Audio is never drop
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 from asr.streaming.messages import StreamInput
+
+MESSAGE_BYTES = 64  # that a message counts for at least
+COMMANDS_BYTES = 64 << 10  # of messages without audio that a full inbox takes
 
 
 class Inbox:
@@ -37,9 +42,10 @@ class Inbox:
         """Add a message, or None for the end, once there is room."""
         num_bytes = len(message) if isinstance(message, bytes) else 0
         async with self._changed:
-            await self._changed.wait_for(lambda: not num_bytes or not self.is_full)
+            room = self._max_bytes if num_bytes else self._max_bytes + COMMANDS_BYTES
+            await self._changed.wait_for(lambda: message is None or self._held_bytes < room)
             self._messages.append(message)
-            self._held_bytes += num_bytes
+            self._held_bytes += max(num_bytes, MESSAGE_BYTES)
             self.received_bytes += num_bytes
             self._changed.notify_all()
 
@@ -56,6 +62,41 @@ class Inbox:
             taken, self._messages = self._messages, []
             self._taken_bytes = self._held_bytes
         return _joined(taken)
+
+
+class Source:
+    """A client's messages, which the server may end: what was taken is worked on to its end, and no more is taken.
+
+    Args:
+        messages: as they come.
+    """
+
+    def __init__(self, messages: AsyncIterator[StreamInput]) -> None:
+        self._messages = messages
+        self._ended = asyncio.Event()
+        self._waiting: asyncio.Task[Any] | None = None
+
+    async def __aiter__(self) -> AsyncIterator[StreamInput]:
+        while not self._ended.is_set():
+            self._waiting = asyncio.current_task()
+            try:
+                message = await anext(self._messages)
+            except StopAsyncIteration:
+                return
+            except asyncio.CancelledError:
+                if not self._ended.is_set() or self._waiting is None or self._waiting.uncancel() > 0:
+                    raise
+                return
+            finally:
+                self._waiting = None
+            yield message
+
+    def end(self) -> None:
+        """Take no more."""
+        if not self._ended.is_set():
+            self._ended.set()
+            if self._waiting is not None:
+                self._waiting.cancel()
 
 
 def _joined(messages: list[StreamInput | None]) -> list[StreamInput | None]:

@@ -14,7 +14,7 @@ import grpc
 
 from asr.errors import UnavailableError
 from server.certificates import Certificates
-from server.guard import Authenticate, Guard
+from server.guard import Guard
 from server.policies import Policies
 from server.reload import Reloaded
 
@@ -27,7 +27,7 @@ class Listener:
     Args:
         address: HOST:PORT; port 0 lets the system choose.
         policies: of every RPC that will be mounted.
-        authenticate: says whose token it is.
+        guard: holds every RPC to them.
         observer: sees every RPC, those too that the guard refuses.
         options: gRPC's.
         certificates: for TLS; looked at again with every new connection.
@@ -37,7 +37,7 @@ class Listener:
         self,
         address: str,
         policies: Policies,
-        authenticate: Authenticate,
+        guard: Guard,
         *,
         observer: grpc.aio.ServerInterceptor | None = None,
         options: Sequence[tuple[str, int]] = (),
@@ -48,7 +48,6 @@ class Listener:
         self._certificates = certificates
         self._services: set[str] = set()
         self._methods: set[str] = set()
-        guard = Guard(policies, authenticate)
         interceptors = [guard] if observer is None else [observer, guard]
         self._server = grpc.aio.server(options=list(options), interceptors=interceptors)
 

@@ -78,4 +78,6 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
         for summary in summaries:
             if summary.name == name:
                 return summary
-        raise ModelNotFoundError(self._catalog.unknown(name, [summary.name for summary in summaries]))
+        raise ModelNotFoundError(
+            self._catalog.unknown(name, [summary.name for summary in summaries], current_caller().may_use)
+        )

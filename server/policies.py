@@ -50,6 +50,9 @@ PUBLIC_LISTENER: Policies = MappingProxyType(
 )
 """Of ``address``."""
 
+READ_WHOLE = frozenset({"/asr.v1.Speech/Recognize", "/nvidia.riva.asr.RivaSpeechRecognition/Recognize"})
+"""Whose requests are recordings: gRPC reads all of them before it runs the method."""
+
 ADMIN_LISTENER: Policies = MappingProxyType(
     _HEALTH
     | {

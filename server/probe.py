@@ -27,21 +27,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--service", default="", help='such as "liveness" or "models/NAME"; "" is readiness')
     parser.add_argument("--timeout", type=float, default=3.0, help="seconds [%(default)s]")
     parser.add_argument("--ca-file", type=Path, help="speak TLS and trust these certificates, PEM")
+    parser.add_argument("--certificate", type=Path, help="of this client, where the server asks for one, PEM")
+    parser.add_argument("--private-key", type=Path, help="of --certificate, PEM")
     options = parser.parse_args(arguments)
     host, _, port = options.address.rpartition(":")
-    status, reason = ask(
-        f"{_EVERYWHERE.get(host, host)}:{port}", options.service, options.timeout, options.ca_file
-    )
+    files = (options.ca_file, options.private_key, options.certificate)
+    status, reason = ask(f"{_EVERYWHERE.get(host, host)}:{port}", options.service, options.timeout, files)
     print(f"{status}{reason and f': {reason}'}", file=sys.stderr)  # noqa: T201  # a program
     return 0 if status == "SERVING" else 1
 
 
-def ask(address: str, service: str, timeout_s: float, ca_file: Path | None = None) -> tuple[str, str]:
-    """The health of a service, or the name of the gRPC status that came in its place, and why."""
-    if ca_file is None:
+def ask(address: str, service: str, timeout_s: float, files: Sequence[Path | None] = ()) -> tuple[str, str]:
+    """The health of a service, or the name of the gRPC status that came in its place, and why.
+
+    Args:
+        address: HOST:PORT.
+        service: name of it.
+        timeout_s: to wait.
+        files: for TLS, as :func:`grpc.ssl_channel_credentials` takes them: authorities, private key, certificate.
+    """
+    if not any(files):
         channel = grpc.insecure_channel(address)
     else:
-        channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(ca_file.read_bytes()))
+        credentials = grpc.ssl_channel_credentials(*(path.read_bytes() if path else None for path in files))
+        channel = grpc.secure_channel(address, credentials)
     with channel:
         try:
             reply = health_pb2_grpc.HealthStub(channel).Check(

@@ -28,7 +28,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
         """Recognise one recording."""
         async with status_boundary(context, "Recognize"):
             with self._calls.slot():
-                call = convert.unary_call(request)
+                call = convert.unary_call(request, self._calls.limits)
                 done = await self._calls.recognize(call.config, call.audio)
                 return convert.recognize_response(
                     done.results, done.model, done.duration_s, call.ignored_fields
@@ -45,7 +45,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
 
         async with status_boundary(context, "StreamingRecognize"):
             with self._calls.slot():
-                call = convert.stream_call(await self._calls.first(request_iterator))
+                call = convert.stream_call(await self._calls.first(request_iterator), self._calls.limits)
                 await self._calls.stream(
                     call.config, self._inputs(request_iterator), send, call.ignored_fields
                 )

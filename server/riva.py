@@ -67,7 +67,7 @@ class RivaServicer:
         """Recognise one recording."""
         async with status_boundary(context, "Riva Recognize"):
             with self._calls.slot():
-                call = riva_convert.unary_call(request, self._models)
+                call = riva_convert.unary_call(request, self._models, self._calls.limits)
                 done = await self._calls.recognize(call.config, request.audio)
                 _tell(context, call)
                 return riva_convert.recognize_response(done.results, done.duration_s)
@@ -85,7 +85,9 @@ class RivaServicer:
 
         async with status_boundary(context, "Riva StreamingRecognize"):
             with self._calls.slot():
-                call = riva_convert.stream_call(await self._calls.first(requests), self._models)
+                call = riva_convert.stream_call(
+                    await self._calls.first(requests), self._models, self._calls.limits
+                )
                 _tell(context, call)
                 await self._calls.stream(call.config, self._inputs(requests), send)
 

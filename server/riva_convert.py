@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from google.protobuf.unknown_fields import UnknownFieldSet
-
 from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
 from asr.errors import OptionError, ProtocolError
@@ -25,6 +23,7 @@ from asr.streaming.messages import (
     StreamConfig,
     StreamInput,
 )
+from server.convert_config import check_size, unknown_numbers
 
 FORCE_EOU = "force_eou"
 MAX_IGNORED = 50  # metadata is limited
@@ -55,22 +54,27 @@ class RivaCall:
     ignored: tuple[str, ...]
 
 
-def unary_call(request: riva_pb2.RecognizeRequest, models: Mapping[str, str]) -> RivaCall:
+def unary_call(request: riva_pb2.RecognizeRequest, models: Mapping[str, str], limits: Limits) -> RivaCall:
     """What a unary request asks for.
 
     Raises:
+        ProtocolError: the config is too large.
         OptionError: as for :func:`call_of`.
     """
+    check_size(request.config, limits.max_message_bytes)
     return call_of(request.config, models, interim_results=False)
 
 
-def stream_call(request: riva_pb2.StreamingRecognizeRequest, models: Mapping[str, str]) -> RivaCall:
+def stream_call(
+    request: riva_pb2.StreamingRecognizeRequest, models: Mapping[str, str], limits: Limits
+) -> RivaCall:
     """What a stream asks for with its first message.
 
     Raises:
-        ProtocolError: the message holds no config.
+        ProtocolError: the message holds no config, or is too large.
         OptionError: as for :func:`call_of`.
     """
+    check_size(request, limits.max_message_bytes)
     kind = request.WhichOneof("streaming_request")
     if kind != "streaming_config":
         message = f"the first message holds {kind or 'nothing'}; it must hold streaming_config"
@@ -183,10 +187,10 @@ def riva_language(languages: Sequence[str]) -> str:
 
 
 def _alternatives(result: RecognitionResult) -> list[riva_pb2.SpeechRecognitionAlternative]:
-    return [_alternative(one, result.is_final) for one in result.alternatives]
+    return [_alternative(one, is_final=result.is_final) for one in result.alternatives]
 
 
-def _alternative(hypothesis: Hypothesis, is_final: bool) -> riva_pb2.SpeechRecognitionAlternative:
+def _alternative(hypothesis: Hypothesis, *, is_final: bool) -> riva_pb2.SpeechRecognitionAlternative:
     words = [
         riva_pb2.WordInfo(
             word=word.text,
@@ -218,7 +222,7 @@ def _ignored(config: riva_pb2.RecognitionConfig) -> Iterable[str]:
         yield "config.endpointing_config.stop_history"
     if any(context.phrases for context in config.speech_contexts):
         yield "config.speech_contexts"
-    for unknown in UnknownFieldSet(config):  # type: ignore[attr-defined]  # absent from the stubs
-        yield f"config.{unknown.field_number}"
-    for unknown in UnknownFieldSet(config.endpointing_config):  # type: ignore[attr-defined]
-        yield f"config.endpointing_config.{unknown.field_number}"
+    for number in unknown_numbers(config):
+        yield f"config.{number}"
+    for number in unknown_numbers(config.endpointing_config):
+        yield f"config.endpointing_config.{number}"

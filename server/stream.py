@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
-from asr.errors import LexituneError, LimitError
+from asr.errors import LexituneError, LimitError, ProtocolError
 from asr.streaming.messages import (
     Finalize,
     Goodbye,
@@ -27,12 +27,14 @@ from asr.streaming.messages import (
 )
 from asr.streaming.pcm_session import ChannelEvent, PcmSession
 from asr.streaming.session import DecodeRequest, SpeechStarted
-from server.inbox import Inbox
+from server.inbox import Inbox, Source
 from server.leg import Leg, Model, Pending, StreamServices
 from server.stream_metrics import StreamMetrics
 
 SHED_INTERIMS_SHARE = 0.25  # of the audio that may wait; with more, a stream that sheds has no interims
 MAX_PENDING_FINALS = 2  # for each leg; then audio waits, and at last its client
+MAX_MARKERS = 10_000  # that wait at once
+GIVE_UP_S = 60.0
 _MAX_UNSENT = 64
 
 _LOG = logging.getLogger(__name__)
@@ -72,7 +74,9 @@ class RecognitionStream:
         self._searched_s = 0.0
         self._skipped_s = 0.0
         self._sheds = config.lag_policy is LagPolicy.SHED
-        self._reader: asyncio.Task[None] | None = None
+        self._source: Source | None = None
+        self._patience: asyncio.Timeout | None = None
+        self._has_all = False
         self._ended_by: LexituneError | None = None
 
     @property
@@ -89,18 +93,29 @@ class RecognitionStream:
             received_s=self.received_s, processed_s=processed_s, skipped_silence_s=self._skipped_s
         )
 
-    async def run(self, messages: AsyncIterator[StreamInput]) -> None:
+    async def run(self, messages: AsyncIterator[StreamInput], source: Source | None = None) -> None:
         """Recognise until ``messages`` end and all finals were sent.
+
+        Args:
+            messages: in their order.
+            source: what they come from, where something is done to them on their way; ended with the stream.
 
         Raises:
             LexituneError: what ``messages`` raised, audio that cannot be decoded, or what ended the stream;
                 alone or in an exception group.
         """
+        if source is None:
+            source = Source(messages)
+            messages = aiter(source)
+        self._source = source
         try:
-            async with asyncio.TaskGroup() as group:
-                self._reader = group.create_task(self._read(messages))
+            async with asyncio.timeout(None) as self._patience, asyncio.TaskGroup() as group:
+                group.create_task(self._read(messages))
                 group.create_task(self._work(group))
                 group.create_task(self._write())
+        except TimeoutError:
+            if self._ended_by is None:
+                raise
         finally:
             for leg in self._legs:
                 leg.close()
@@ -116,26 +131,25 @@ class RecognitionStream:
             self._outbox.put_nowait(goodbye)
 
     def end(self, error: LexituneError) -> None:
-        """Read no more; what was received becomes final and is sent; then ``run`` raises ``error``."""
-        if self._ended_by is None and self._reader is not None and not self._reader.done():
+        """Read no more; what was received becomes final and is sent; then ``run`` raises ``error``.
+
+        A client that takes nothing of that for ``GIVE_UP_S`` is given up.
+        """
+        if self._ended_by is None and self._source is not None and not self._has_all:
             self._ended_by = error
-            self._reader.cancel()
+            self._source.end()
+            self._be_patient()
+
+    def _be_patient(self) -> None:
+        if self._ended_by is not None and self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + GIVE_UP_S)
 
     async def _read(self, messages: AsyncIterator[StreamInput]) -> None:
-        unput: StreamInput | None = None
-        try:
-            async for message in messages:
-                unput = message
-                if self._sheds and self._inbox.is_full:
-                    self.end(_lagging(self._services.max_queued_s))
-                await self._inbox.put(message)
-                unput = None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._ended_by is None or (task is not None and task.uncancel() > 0):
-                raise
-        if unput is not None:  # the stream was ended while its inbox was full: audio is never dropped
-            await self._inbox.put(unput)
+        async for message in messages:
+            if self._sheds and self._inbox.is_full:
+                self.end(_lagging(self._services.max_queued_s))
+            await self._inbox.put(message)
+        self._has_all = True
         await self._inbox.put(None)
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
@@ -148,13 +162,21 @@ class RecognitionStream:
                     case Finalize():
                         events = self._pcm.finalize()
                     case Marker():
-                        self._markers.append((self._pcm.received_s, message))
+                        self._mark(message)
                         events = []
                     case None:
                         await self._finish(group)
                         return
                 await self._apply(events, group)
                 await self._release_markers(self._pcm.settled_s)
+
+    def _mark(self, marker: Marker) -> None:
+        if len(self._markers) >= MAX_MARKERS:
+            raise ProtocolError(
+                f"{MAX_MARKERS} markers wait for their audio already; wait for some of them, or send finalize",
+                field="marker",
+            )
+        self._markers.append((self._pcm.received_s, marker))
 
     async def _finish(self, group: asyncio.TaskGroup) -> None:
         # A cancelled call shows as a plain end of its messages; its CancelledError comes with the next await.
@@ -217,6 +239,7 @@ class RecognitionStream:
                 event = unsent
             update = StreamUpdate(event=event, progress=self.progress)
             await self._send(update)
+            self._be_patient()
             if self._metrics is not None:
                 self._metrics.sent(update)
             if isinstance(unsent, Pending):

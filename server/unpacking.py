@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import struct
 import sys
@@ -21,14 +22,18 @@ from typing import Protocol
 from asr.audio.containers import Container
 from asr.audio.pcm import Encoding, PcmFormat
 from asr.audio.wav_stream import WavStream
-from asr.errors import AudioError, OptionError, UnavailableError
+from asr.errors import AudioError, LexituneError, OptionError, ProtocolError, UnavailableError
 from asr.streaming.messages import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, StreamConfig, StreamInput
 from asr.units import SAMPLE_RATE_HZ
 from server.unpack_program import END, ERROR, FORMAT, MORE, SAMPLES
 
 PIECE_BYTES = 64 << 10  # given to the process at once
 ANSWER_WITHIN_S = 60.0
+MAX_EARLY = 10_000  # messages until the format is known; a header may come byte by byte
 _HEAD = struct.Struct("<cI")
+# Each thread of a numeric library reserves tens of megabytes of what the process may have.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_LOG = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -88,7 +93,7 @@ class _Program:
         assert process.stdin is not None and process.stdout is not None
         self._process, self._container = process, container
         self._stdin, self._stdout = process.stdin, process.stdout
-        self._has_asked = self._has_ended = False
+        self._has_begun = self._has_asked = self._has_ended = False
         self.format: PcmFormat | None = None
 
     @property
@@ -128,6 +133,7 @@ class _Program:
             elif kind == ERROR:
                 raise AudioError(payload.decode())
             self._has_asked, self._has_ended = kind == MORE, kind == END
+            self._has_begun = True
 
     async def _frame(self) -> tuple[bytes, bytes]:
         try:
@@ -135,10 +141,21 @@ class _Program:
                 kind, length = _HEAD.unpack(await self._stdout.readexactly(_HEAD.size))
                 return kind, await self._stdout.readexactly(length)
         except (asyncio.IncompleteReadError, TimeoutError):
-            raise AudioError(
-                f"the {self._container} audio cannot be decoded: it took the decoder's process beyond its limits of "
-                "memory or time, or ended it; send it as another encoding"
-            ) from None
+            raise await self._death() from None
+
+    async def _death(self) -> LexituneError:
+        """What the end of the process means: before it has asked for anything, it was never fit for work."""
+        await _ended(self._process)
+        _LOG.error("the decoder of %s audio ended with %s", self._container, self._process.returncode)
+        if not self._has_begun:
+            return UnavailableError(
+                f"the decoder of {self._container} audio does not start; try again, or send another encoding",
+                reason="MACHINE",
+            )
+        return AudioError(
+            f"the {self._container} audio cannot be decoded: it took the decoder's process beyond its limits of memory "
+            "or time, or ended it; send it as another encoding"
+        )
 
 
 @asynccontextmanager
@@ -155,7 +172,7 @@ async def unpacker(container: Container, *, max_s: float) -> AsyncIterator[Unpac
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "server.unpack_program", container, str(max_s),
-            stdin=PIPE, stdout=PIPE, env={"PYTHONPATH": path, "PATH": os.environ.get("PATH", "")},
+            stdin=PIPE, stdout=PIPE, env={**_passed_on(), **_ONE_THREAD, "PYTHONPATH": path},
         )  # fmt: skip
     except OSError as error:
         raise UnavailableError(
@@ -165,9 +182,20 @@ async def unpacker(container: Container, *, max_s: float) -> AsyncIterator[Unpac
     try:
         yield _Program(process, container)
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await _ended(process)
+
+
+async def _ended(process: Process) -> None:
+    """Kill it and wait; what it wrote is read, for asyncio waits for a process until its pipes were read to the end."""
+    if process.returncode is None:
+        process.kill()
+    assert process.stdout is not None
+    await process.stdout.read()
+    await process.wait()
+
+
+def _passed_on() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
 
 
 class Unpacked:
@@ -194,6 +222,11 @@ class Unpacked:
                 self._early.append(await anext(self._rest))
             except StopAsyncIteration:
                 break
+            if len(self._early) > MAX_EARLY:
+                raise ProtocolError(
+                    f"{MAX_EARLY} messages, and the audio's header is not there yet; send it first",
+                    field="audio",
+                )
         return self._unpacker.format
 
     async def __aiter__(self) -> AsyncIterator[StreamInput]:

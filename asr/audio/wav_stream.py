@@ -90,7 +90,11 @@ class WavStream:
     def _data_start(self) -> int | None:
         """Where audio begins; None if more is needed to know."""
         head = self._head
-        if not b"RIFF".startswith(head[:4]):
+        if bytes(head[:4]) in (b"RF64", b"RIFX", b"BW64"):
+            raise AudioError(
+                f"a header of {bytes(head[:4])!r} is not served; send a RIFF WAVE file or raw audio"
+            )
+        if not any(name.startswith(head[:4]) for name in (b"RIFF", b"RF64", b"RIFX", b"BW64")):
             return 0
         if len(head) < 12:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -92,13 +93,17 @@ class AsyncSpeechClient:
         Yields:
             The server's updates, the first with ``Ready``.
         """
-        requests = _requests(messages, config or StreamConfig())
-        call = self._speech.StreamingRecognize(requests, metadata=self._metadata)
+        requests = _Requests(messages, config or StreamConfig())
+        call = self._speech.StreamingRecognize(aiter(requests), metadata=self._metadata)
         ends: list[grpc.aio.AioRpcError] = []
         call.add_done_callback(lambda ended: ends.append(_end_of(ended)))
         try:
             async for response in call:
                 yield wire.stream_update(response)
+        except asyncio.CancelledError:
+            if requests.error is not None:  # grpc.aio ends a call so whose messages end with an error
+                raise requests.error from None
+            raise
         except grpc.aio.AioRpcError as error:
             # A message of ours that meets the end of the call makes grpc.aio put an INTERNAL of its own in place of the
             # server's status, or ahead of it (grpc/grpc#36066).
@@ -149,16 +154,28 @@ class AsyncSpeechClient:
             raise wire.error_of(error, self.address) from error
 
 
-async def _requests(
-    messages: Iterable[ClientInput] | AsyncIterable[ClientInput], config: StreamConfig
-) -> AsyncIterator[speech_pb2.StreamingRecognizeRequest]:
-    yield wire.config_request(config)
-    if isinstance(messages, AsyncIterable):
-        async for message in messages:
-            yield wire.input_request(message, config)
-    else:
-        for message in messages:
-            yield wire.input_request(message, config)
+class _Requests:
+    """A stream's requests, read in a task of gRPC's, where an error would otherwise be lost."""
+
+    def __init__(
+        self, messages: Iterable[ClientInput] | AsyncIterable[ClientInput], config: StreamConfig
+    ) -> None:
+        self._messages = messages
+        self._config = config
+        self.error: Exception | None = None
+
+    async def __aiter__(self) -> AsyncIterator[speech_pb2.StreamingRecognizeRequest]:
+        yield wire.config_request(self._config)
+        try:
+            if isinstance(self._messages, AsyncIterable):
+                async for message in self._messages:
+                    yield wire.input_request(message, self._config)
+            else:
+                for message in self._messages:
+                    yield wire.input_request(message, self._config)
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def _end_of(call: Any) -> grpc.aio.AioRpcError:

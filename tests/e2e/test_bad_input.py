@@ -12,7 +12,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from asr.client import AsyncSpeechClient, SpeechClient, StreamConfig, wire
+from asr.client import AsyncSpeechClient, Container, SpeechClient, StreamConfig, wire
 from asr.client.wire import config_request
 from asr.errors import (
     ExpiredError,
@@ -142,6 +142,20 @@ def test_an_error_in_the_clients_own_audio_is_raised_there(client: SpeechClient)
         list(client.stream(broken()))
 
 
+@pytest.mark.parametrize("in_container", [False, True])
+async def test_an_asyncio_clients_own_error_is_raised_there(speech_server: Any, in_container: bool) -> None:
+    async def broken() -> AsyncIterator[Any]:
+        yield bytes(640)
+        if in_container:
+            yield np.zeros(320, np.float32)
+        raise ValueError("the microphone fell off")
+
+    config = StreamConfig(container=Container.WAV if in_container else None)
+    async with AsyncSpeechClient(speech_server.address) as client:
+        with pytest.raises(OptionError if in_container else ValueError):
+            [update async for update in client.stream(broken(), config)]
+
+
 def test_administration_is_not_on_the_public_address(client: SpeechClient) -> None:
     for call in (
         lambda: client.set_alias("a", "production", "1"),
@@ -183,8 +197,16 @@ def test_limits_are_kept(running_server: Any) -> None:
             with pytest.raises(grpc.RpcError) as late:
                 next(silent)
         error: Any = late.value
-        assert error.code() is grpc.StatusCode.ABORTED
+        assert error.code() is INVALID
         assert "no config within 0.2 s" in error.details()
+        server.wait_for(lambda: server.application.num_active == 0)
+        large = changed(lambda config: setattr(config, "model", "x" * 1001))
+        with (
+            grpc.insecure_channel(server.address) as channel,
+            pytest.raises(grpc.RpcError, match="a config of") as refused,
+        ):
+            list(speech_pb2_grpc.SpeechStub(channel).StreamingRecognize(iter([large])))
+        assert refused.value.code() is INVALID  # type: ignore[attr-defined]
 
 
 def _never_ending(server: Any) -> Iterator[Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from asr.audio.pcm import Encoding, encode_pcm
 from asr.client import (
     Container,
     Finalize,
+    LagPolicy,
     Marker,
     MarkerReached,
     RecognitionResult,
@@ -24,7 +28,7 @@ from asr.client import (
     StreamConfig,
     StreamUpdate,
 )
-from asr.errors import OptionError
+from asr.errors import LimitError, OptionError
 from asr.streaming import FinalReason
 from server.config import ServerConfig
 from server.unpacking import unpacker
@@ -149,23 +153,83 @@ def test_bytes_behind_the_end_are_not_passed_over(client: SpeechClient, call_aud
         )
 
 
+def bomb(container: Container, folder: Path) -> bytes:
+    """Two hours of silence."""
+    kind, subtype = KINDS[container]
+    path, part = folder / "bomb", np.zeros((600 * 48_000, 1), np.int16)
+    with soundfile.SoundFile(path, "w", 48_000, 1, format=kind, subtype=subtype) as sound:
+        for _ in range(12):
+            sound.write(part)
+    return path.read_bytes()
+
+
+class Watch:
+    """The most memory that this process, the server in it and a decoder took while it was watched."""
+
+    def __init__(self) -> None:
+        self.here_bytes = self.child_bytes = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Watch:
+        self._before = psutil.Process().memory_info().rss
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.02):
+            self.here_bytes = max(self.here_bytes, psutil.Process().memory_info().rss - self._before)
+            with contextlib.suppress(psutil.Error):
+                for child in children("unpack_program"):
+                    self.child_bytes = max(self.child_bytes, child.memory_info().rss)
+
+
 @pytest.mark.parametrize("container", [Container.FLAC, Container.OGG_OPUS])
 def test_a_bomb_is_refused_at_the_cap_in_little_memory(
-    speech_server: Any, client: SpeechClient, tmp_path: Path, container: Container
+    client: SpeechClient, tmp_path: Path, container: Container
 ) -> None:
-    kind, subtype = KINDS[container]
-    bomb, hour = tmp_path / "bomb", np.zeros((600 * 48_000, 1), np.int16)
-    with soundfile.SoundFile(bomb, "w", 48_000, 1, format=kind, subtype=subtype) as sound:
-        for _ in range(12):  # two hours
-            sound.write(hour)
-    del hour
+    payload = bomb(container, tmp_path)
     client.recognize(np.zeros(1600, np.float32))
-    here = psutil.Process()
-    before, payload = here.memory_info().rss, bomb.read_bytes()
-    with pytest.raises(OptionError, match="more than 600 s, the limit"):
+    with Watch() as watch, pytest.raises(OptionError, match="more than 600 s, the limit"):
         client.recognize(payload, StreamConfig(container=container, **FROM_HEADER))
-    assert here.memory_info().rss - before < len(payload) * 3 + (50 << 20)
+    assert watch.here_bytes < 50 << 20  # client and server; what comes out is 115 MB up to the cap
+    assert 0 < watch.child_bytes < 100 << 20
     assert not children("unpack_program")
+
+
+def test_streams_of_bombs_that_are_given_up_leave_nothing(
+    speech_server: Any, client: SpeechClient, tmp_path: Path
+) -> None:
+    """Samples are unread in the pipe when the call ends."""
+    payload = bomb(Container.FLAC, tmp_path)[: 1 << 19]
+    for _ in range(6):
+        stream = client.stream([payload], StreamConfig(container=Container.FLAC, **FROM_HEADER))
+        next(stream)
+        speech_server.wait_for(lambda: bool(children("unpack_program")))
+        stream.close()
+    speech_server.wait_for(lambda: speech_server.application.num_active == 0)
+    speech_server.wait_for(lambda: not children("unpack_program"))
+
+
+def test_what_was_received_is_decoded_though_the_server_ends_the_stream(
+    running_server: Any, call_audio: Samples
+) -> None:
+    """The stream sheds: with the second message too much waits, and all of both is final all the same."""
+    payload = written(Container.FLAC, np.concatenate([call_audio] * 3))
+    config = StreamConfig(container=Container.FLAC, lag_policy=LagPolicy.SHED, **FROM_HEADER)
+    found: list[StreamUpdate] = []
+    running = running_server(ServerConfig(address="127.0.0.1:0", decode_workers=1))
+    with running as server, SpeechClient(server.address) as client:
+        blocked = client.recognize(payload, replace(config, lag_policy=LagPolicy.BLOCK))
+        with pytest.raises(LimitError) as shed:
+            found.extend(client.stream([payload], config))
+    assert shed.value.reason == "LAG"
+    assert [final.text for final in finals(found)] == [one.text for one in blocked.results]
+    assert found[-1].progress.received_s == pytest.approx(3 * len(call_audio) / 16_000)
 
 
 async def test_a_decoder_that_dies_is_an_error_of_its_stream() -> None:
@@ -181,6 +245,7 @@ async def test_the_decoder_runs_under_limits() -> None:
     async with unpacker(Container.FLAC, max_s=1000) as one:
         assert [piece async for piece in one.push(b"fLaC")] == []
         (child,) = children("unpack_program")
+        assert child.num_threads() == 1  # each reserves memory, and a large machine would start many
         assert child.rlimit(psutil.RLIMIT_AS)[1] == 512 << 20
         assert child.rlimit(psutil.RLIMIT_CPU)[1] == 70
 
@@ -201,7 +266,6 @@ def test_telephone_audio_in_a_wave_file(client: SpeechClient, call_audio: Sample
 
 def test_a_recording_of_several_channels_counts_its_slots(running_server: Any) -> None:
     from asr.client import Limits
-    from asr.errors import LimitError
 
     config = ServerConfig(address="127.0.0.1:0", decode_workers=1, limits=Limits(max_streams=1))
     stereo = written(Container.WAV, np.zeros((1600, 2), np.int16))

@@ -204,4 +204,19 @@ def test_the_servicers_build_no_messages() -> None:
 
 def test_the_first_message_must_hold_the_config() -> None:
     with pytest.raises(ProtocolError, match="the first message holds audio"):
-        convert.stream_call(wire.input_request(b"12", Encoding.LINEAR16))
+        convert.stream_call(wire.input_request(b"12", Encoding.LINEAR16), Limits())
+
+
+def test_each_unknown_field_is_named_once() -> None:
+    config = speech_pb2.RecognitionConfig.FromString(b"\xb8\x3e\x01" * 5000 + b"\xc0\x3e\x01")
+    assert convert.ignored_fields(config, is_streaming=True) == ("config.999",)
+
+
+@pytest.mark.parametrize("num_bytes", [1001, 100_000])
+def test_a_config_that_is_none_is_refused_by_its_size(num_bytes: int) -> None:
+    limits = Limits(max_message_bytes=1000)
+    config = speech_pb2.RecognitionConfig(model="x" * num_bytes)
+    with pytest.raises(ProtocolError, match="at most 1000"):
+        convert.unary_call(speech_pb2.RecognizeRequest(config=config), limits)
+    with pytest.raises(ProtocolError, match="at most 1000"):
+        convert.stream_call(speech_pb2.StreamingRecognizeRequest(config=config), limits)

@@ -12,7 +12,7 @@ from server.inbox import Inbox
 
 
 async def test_audio_that_lies_together_is_joined_and_the_order_kept() -> None:
-    inbox = Inbox(100)
+    inbox = Inbox(1000)
     for message in (b"ab", b"cd", Finalize(), b"ef", Marker(1), None):
         await inbox.put(message)
     assert await inbox.take() == [b"abcd", Finalize(), b"ef", Marker(1), None]
@@ -35,6 +35,27 @@ async def test_commands_pass_a_full_inbox() -> None:
     await inbox.put(b"ab")
     await asyncio.wait_for(inbox.put(Finalize()), 1)
     await asyncio.wait_for(inbox.put(None), 1)
+
+
+async def test_commands_are_bounded_too() -> None:
+    inbox, num_taken = Inbox(1), 0
+    await inbox.put(b"ab")
+
+    async def write() -> None:
+        nonlocal num_taken
+        for number in range(10_000):
+            await inbox.put(Marker(number))
+            num_taken += 1
+
+    writing = asyncio.create_task(write())
+    while True:
+        before = num_taken
+        for _ in range(10):
+            await asyncio.sleep(0)
+        if num_taken == before:
+            break
+    assert 900 < num_taken < 1100
+    writing.cancel()
 
 
 class Recorder:

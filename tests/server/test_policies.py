@@ -12,6 +12,7 @@ from asr.v1 import models_pb2, speech_pb2
 from server.app import Application
 from server.caller import ANYONE, current_caller
 from server.config import ServerConfig
+from server.guard import Guard
 from server.listener import Listener
 from server.policies import ADMIN_LISTENER, PUBLIC_LISTENER, Policy
 
@@ -25,7 +26,7 @@ def _handlers(*names: str) -> dict[str, Any]:
 
 
 def _listener(policies: dict[str, Policy]) -> Listener:
-    return Listener("127.0.0.1:0", policies, lambda _: ANYONE)
+    return Listener("127.0.0.1:0", policies, Guard(policies, lambda _: ANYONE))
 
 
 async def test_all_that_is_mounted_is_in_the_table_of_its_listener() -> None:

@@ -206,6 +206,24 @@ async def test_a_client_that_reads_slowly_gets_no_interim_behind_its_final(
     assert last_final == 6 and most_waiting <= 2
 
 
+async def test_a_client_that_takes_nothing_is_given_up_once_its_stream_has_ended(
+    services: StreamServices, decoder: LengthDecoder, payload: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.stream.GIVE_UP_S", 0.2)
+    stuck = asyncio.Event()
+
+    async def never(_update: StreamUpdate) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    stream = RecognitionStream(StreamConfig(), decoder, services, never)
+    running = asyncio.create_task(stream.run(aiter(Source(payload, stays_open=True))))
+    await asyncio.wait_for(stuck.wait(), 10)
+    stream.end(ExpiredError("enough", reason="IDLE"))
+    with pytest.raises(ExpiredError):
+        await asyncio.wait_for(running, 10)
+
+
 async def test_channels_that_are_not_separate_are_heard_as_one(
     services: StreamServices, decoder: LengthDecoder, spoken: dict[str, Any]
 ) -> None:

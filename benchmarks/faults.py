@@ -1,7 +1,7 @@
 """What the service survives, measured on a server that is a child process: six shows, each a subcommand.
 
-- cancels: connect and cancel at random instants, thousands of times. Memory and descriptors meanwhile and after; then
-  a call that must be served.
+- cancels: connect and cancel at random instants, thousands of times, every fiftieth with FLAC. Memory and descriptors
+  meanwhile and after; then a call that must be served.
 - floods: streams that write as fast as they can, then streams that also never read: the server's memory a stream.
 - ramp: as many paced streams as there are slots, alone and then beside twice as many that are refused without end.
 - drain: SIGTERM while many streams are open, each inside its utterance. Every one must get its final.

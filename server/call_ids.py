@@ -34,7 +34,7 @@ class CallIds:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What the client is told of it, as initial metadata."""
+        """What the client is told of it, as trailing metadata."""
         told = ((REQUEST_ID_KEY, self.request_id), (STREAM_ID_KEY, self.stream_id))
         return tuple((key, value) for key, value in told if value)
 

@@ -33,7 +33,7 @@ class Limits:
         max_unary_s: longest recording of a unary request.
         first_message_s: time within which the config must arrive.
         idle_s: time without a message after which a stream ends.
-        max_stream_s: longest stream, in time and not in audio.
+        max_stream_s: longest stream, in time; of compressed audio, also the most that may come out.
         max_queued_s: audio of one stream that may wait before the server stops reading.
         max_streams: calls served at once.
     """

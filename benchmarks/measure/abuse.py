@@ -6,9 +6,11 @@ Shows of ``benchmarks/faults.py``.
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,24 +35,36 @@ async def cut(samples: Samples) -> AsyncIterator[Samples]:
         yield samples[start : start + CHUNK_SAMPLES]
 
 
-async def _cancel_once(client: AsyncSpeechClient, samples: Samples, after_s: float) -> None:
-    """One stream that its client gives up after ``after_s``."""
-    from asr.client import StreamConfig
-    from asr.errors import LimitError
+async def _cancel_once(
+    client: AsyncSpeechClient, samples: Samples, after_s: float, *, compressed: bool
+) -> str:
+    """One stream that its client gives up after ``after_s``; what the server had said by then if it was no OK."""
+    from asr.client import Container, StreamConfig
 
     config = StreamConfig(interim_results=True, interim_interval_s=0.1)
+    messages: Any = cut(samples)
+    if compressed:
+        config = replace(config, container=Container.FLAC, sample_rate_hz=0, channel_count=0)
+        messages = [flac(samples)]
 
     async def follow() -> None:
-        try:
-            async for _update in client.stream(cut(samples), config):
-                pass
-        except LimitError:  # all slots are taken by streams that end soon
-            await asyncio.sleep(after_s)
+        async for _update in client.stream(messages, config):
+            pass
 
     following = asyncio.create_task(follow())
     await asyncio.sleep(after_s)
     following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
+    (end,) = await asyncio.gather(following, return_exceptions=True)
+    return "" if end is None or isinstance(end, asyncio.CancelledError) else type(end).__name__
+
+
+def flac(samples: Samples) -> bytes:
+    """A recording as a FLAC file."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 16_000, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
 
 
 async def cancels(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
@@ -59,15 +73,16 @@ async def cancels(server: ServerProcess, recordings: Sequence[Samples], options:
 
     rng = random.Random(options.seed)
     points: list[dict[str, Any]] = []
+    errors: dict[str, int] = {}
     async with AsyncSpeechClient(server.address) as client:
         await client.wait_until_serving()
         left = iter(range(options.cycles))
 
         async def cycle() -> None:
             for number in left:
-                await _cancel_once(
-                    client, recordings[number % len(recordings)], rng.uniform(0, options.longest)
-                )
+                samples, after_s = recordings[number % len(recordings)], rng.uniform(0, options.longest)
+                error = await _cancel_once(client, samples, after_s, compressed=number % 50 == 0)
+                errors[error] = errors.get(error, 0) + bool(error)
                 if number % max(1, options.cycles // 10) == 0:
                     point = {"resident_mb": server.resident_mb(), "descriptors": server.num_descriptors()}
                     points.append({"cycles": number, **point})
@@ -84,6 +99,7 @@ async def cancels(server: ServerProcess, recordings: Sequence[Samples], options:
         "seconds": took_s,
         "points": points,
         "after": after,
+        "errors": {name: count for name, count in errors.items() if count},
         "gauges": gauges,
         "text": answer.text,
     }
@@ -95,8 +111,8 @@ def _gauges(address: str) -> dict[str, float]:
 
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
         lines = page.read().decode().splitlines()
-    names = ("lexitune_streams_active", "lexitune_queue_waiting")
-    return {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith(names)}
+    name = "lexitune_streams_active"
+    return {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith(name)}
 
 
 async def _flood(client: AsyncSpeechClient, samples: Samples, *, reads: bool, until: asyncio.Event) -> float:

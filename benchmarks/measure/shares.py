@@ -90,6 +90,17 @@ def _by_terms(
     ]
 
 
+async def _streamed(client: AsyncSpeechClient, samples: Samples) -> str:
+    """The finals of a stream with interims."""
+    from asr.client import RecognitionResult, StreamConfig
+
+    events = [
+        update.event async for update in client.stream(cut(samples), StreamConfig(interim_results=True))
+    ]
+    finals = [event for event in events if isinstance(event, RecognitionResult) and event.is_final]
+    return " ".join(event.text for event in finals if event.text)
+
+
 async def voices(
     server: ServerProcess, rows: Sequence[Utterance], recordings: Sequence[Samples], options: Any
 ) -> dict[str, Any]:
@@ -110,7 +121,7 @@ async def voices(
             turn = 0
             while time.monotonic() < until_s:
                 place = turn % len(groups[index])
-                text = (await client.recognize(groups[index][place][1])).text
+                text = await _streamed(client, groups[index][place][1])
                 counts["utterances"] += 1
                 counts["as_alone"] += text == alone[index][place]
                 counts["words"] += len(_words(text))

@@ -6,6 +6,7 @@ model is trained and kept if dev is better with it.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from asr.data.manifest import Utterance
+from asr.decoding.ctc import LM_FOLDER
 from asr.errors import OptionError
 from asr.models.contexts import WHOLE
 from asr.models.ctc_torch import TorchCtc
@@ -27,7 +29,9 @@ from training.data import AdaptationData
 from training.examples import Example
 from training.family import Plan, Rows
 from training.methods import Method
+from training.ngram import remove_language_model
 from training.progress import Reporter
+from training.scoring import SERVED
 from training.spec import AdaptationSpec
 from training.windows import SEGMENTS
 
@@ -97,6 +101,9 @@ class CtcJob:
     def finish(self, folder: Path) -> CtcScorer | None:
         """Add the domain's language model to the version, if dev is better with it than with the one it came with.
 
+        It is taken out again where it hears more words than the base in sounds without speech: a beam that knows only the
+        domain's words finds them in noise, too.
+
         Returns:
             A scorer of the version, if what it is served with has changed.
         """
@@ -117,13 +124,40 @@ class CtcJob:
             return None
         normalizer = self._spec.normalizer
         normalizer = normalizer_for(self._spec.code) if normalizer == AUTO else normalizer
+        before = folder.with_name(f"{folder.name}-before") / LM_FOLDER
+        if (folder / LM_FOLDER).is_dir():
+            shutil.copytree(folder / LM_FOLDER, before)
         made = self._family.add_language_model(folder, texts, dev, normalizer=normalizer)
         tuning = made.tuning
         self._reporter.note(
             f"language model of {made.facts.num_sentences} sentences: dev WER {made.wer_before:.2%} before, "
             f"{tuning.wer_with:.2%} with; {'kept' if made.kept else 'not kept'}"
         )
-        return CtcScorer(folder, num_workers=self._num_workers) if made.kept else None
+        scorer = CtcScorer(folder, num_workers=self._num_workers) if made.kept else None
+        if scorer is not None and not self._keeps_quiet(scorer):
+            remove_language_model(folder)
+            if before.is_dir():
+                shutil.copytree(before, folder / LM_FOLDER)
+            scorer = None
+        shutil.rmtree(before.parent, ignore_errors=True)
+        return scorer
+
+    def _keeps_quiet(self, scorer: CtcScorer) -> bool:
+        """Whether a version with its new language model hears no more words in sounds than the base does."""
+        heard, most = (
+            self._num_words(one, state) for one, state in ((scorer, {}), (self.scorer(), self.base_state))
+        )
+        if heard > most:
+            self._reporter.note(
+                f"the language model is taken out again: {heard} words on silence, noise and music, {most} of the "
+                "base"
+            )
+        return heard <= most
+
+    def _num_words(self, scorer: CtcScorer, state: Mapping[str, Tensor]) -> int:
+        sounds = self._data.sounds
+        scorer.prepare(sounds, lambda: None, whole=True)
+        return sum(len(text.split()) for text in scorer.texts(state, sounds, SERVED))
 
     def engines(self, folder: Path, context: str) -> tuple[TorchCtc, TorchCtc]:
         """See :class:`training.family.Family`."""

@@ -181,7 +181,7 @@ async def _refused(client: AsyncSpeechClient, until: asyncio.Event, rng: random.
                 pass
         except LimitError:
             took.append(time.monotonic() - began_s)
-        await asyncio.sleep(rng.uniform(0, 0.4))
+        await asyncio.sleep(rng.uniform(0.5, 1.5))  # the server says 1 s
     return took
 
 
@@ -198,12 +198,16 @@ async def ramp(server: ServerProcess, recordings: Sequence[Samples], options: An
     for side in ("alone", "beside refusals") * options.rounds:
         done, rng = asyncio.Event(), random.Random(options.seed)
         async with AsyncSpeechClient(server.address) as client:
+            running = asyncio.create_task(
+                run_streams(server.address, recordings[: options.streams], config, pace, ramp_s=0.5)
+            )
+            await asyncio.sleep(1.0)  # by then all of them have their slots
             asking = []
             if side != "alone":
                 asking = [
                     asyncio.create_task(_refused(client, done, rng)) for _ in range(2 * options.streams)
                 ]
-            logs = await run_streams(server.address, recordings[: options.streams], config, pace, ramp_s=0.5)
+            logs = await running
             done.set()
             refusals += [one for took in await asyncio.gather(*asking) for one in took]
         figures = as_document(add_up(measure(log, ()) for log in logs))

@@ -140,6 +140,9 @@ def _engine_cost(model: str, recordings: Sequence[Samples]) -> float:
     """Processor time of the engine in a process of its own, s, loading not counted."""
     import multiprocessing
 
+    os.environ["OMP_NUM_THREADS"] = (
+        "1"  # as the server's workers have it: threads that wait for each other cost, too
+    )
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_engine, args=(model, list(recordings), theirs))

@@ -63,10 +63,19 @@ def test_byte_by_byte_is_the_same() -> None:
     np.testing.assert_allclose(np.frombuffer(audio, "<i2") / 32768, SAMPLES.reshape(-1), atol=1e-4)
 
 
+OTHER_HEADERS = (b"RF64", b"RIFX", b"BW64")
+
+
+@pytest.mark.parametrize("name", OTHER_HEADERS)
+def test_a_header_of_another_kind_is_not_taken_for_samples(name: bytes) -> None:
+    with pytest.raises(AudioError, match="is not served"):
+        _pushed(name[:2], name[2:] + bytes(200))
+
+
 @given(st.lists(st.binary(max_size=9), max_size=8))
 def test_audio_without_a_header_stays_as_it_is(pieces: list[bytes]) -> None:
     payload = b"".join(pieces)
-    if payload[:4] == b"RIFF":
+    if payload[:4] in (b"RIFF", *OTHER_HEADERS):
         return
     stream, audio = _pushed(*pieces)
     assert (stream.format, audio) == (None, payload)

@@ -167,23 +167,26 @@ class Application:
             ),
             quotas=TenantQuotas(),
         )
+        self._make_servicers()
+        self._metrics.count_streams(lambda: self._admission.num_active)
+        self._health = Health((*SERVICE_NAMES, RIVA_SERVICE), map(short_name, self._catalog.served))
+        self._mount()
+        self.admin_address = ""
+
+    def _make_servicers(self) -> None:
         self._speech = SpeechServicer(self._calls)
         self._languages: dict[str, str] = {}
-        self._riva = RivaServicer(self._calls, config.riva_models, self._languages)
+        self._riva = RivaServicer(self._calls, self._config.riva_models, self._languages)
         self._models = ModelsServicer(
-            catalog=self._catalog, open_registry=Registry.open, pool=self._pool, limits=config.limits
+            catalog=self._catalog, open_registry=Registry.open, pool=self._pool, limits=self._config.limits
         )
         self._administration = AdminServicer(
             admission=self._admission,
             catalog=self._catalog,
             open_registry=Registry.open,
             pool=self._pool,
-            limits=config.limits,
+            limits=self._config.limits,
         )
-        self._metrics.count_streams(lambda: self._admission.num_active)
-        self._health = Health((*SERVICE_NAMES, RIVA_SERVICE), map(short_name, self._catalog.served))
-        self._mount()
-        self.admin_address = ""
 
     @property
     def num_active(self) -> int:

@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -37,6 +37,7 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }  # not minutes of silence
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model or version, no such alias
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,6 +188,9 @@ class Registry:
 
     def resolve_alias(self, reference: ModelReference) -> ModelReference:
         """``models:/NAME@ALIAS`` to the version it points at now; a version reference is checked and returned."""
+        found = self._find(reference)
+        if found is not None:
+            return replace(reference, kind=ReferenceKind.VERSION, version=found)
         if reference.kind is ReferenceKind.VERSION:
             self.get_version(reference.name, reference.version)
             return reference
@@ -194,8 +198,22 @@ class Registry:
         if reference.version not in model.aliases:
             known = ", ".join(sorted(model.aliases)) or "none"
             raise ModelNotFoundError(f"{reference} does not exist; {reference.name} has aliases: {known}")
-        version = model.aliases[reference.version]
-        return ModelReference(kind=ReferenceKind.VERSION, name=reference.name, version=version)
+        return replace(reference, kind=ReferenceKind.VERSION, version=model.aliases[reference.version])
+
+    def _find(self, reference: ModelReference) -> str | None:
+        """The version by one question, a fifth of what the whole model costs; None where MLflow finds none."""
+        from mlflow.exceptions import MlflowException
+
+        name, version = _checked(reference.name), reference.version
+        with reachable(self.uri):
+            try:
+                if reference.kind is ReferenceKind.VERSION:
+                    return str(self.client.get_model_version(name, version).version)
+                return str(self.client.get_model_version_by_alias(name, version).version)
+            except MlflowException as error:
+                if error.error_code in _ABSENT:
+                    return None
+                raise
 
     def resolve(self, reference: str | ModelReference) -> ResolvedVersion:
         """The files of a version or of what an alias points at now, verified against the card's hashes.

@@ -54,6 +54,7 @@ class Catalog:
     def __init__(self, references: Sequence[str], open_registry: Callable[[], Registry]) -> None:
         self.served = tuple(parse_reference(reference) for reference in references)
         self._open_registry = open_registry
+        self._known: set[str] = set()  # versions that were found: they never change
 
     def resolve(self, selector: str, permits: Permits = _all) -> str:
         """The immutable reference that a selector means now.
@@ -69,16 +70,18 @@ class Catalog:
         found = self._find(selector, permits)
         if not permits(short_name(found)):
             raise not_permitted(selector)
-        if found.kind not in _REGISTERED:
+        if found.kind not in _REGISTERED or str(found) in self._known:
             return str(found)
         registry = self._open_registry()
         try:
-            return str(registry.resolve_alias(found))
+            version = str(registry.resolve_alias(found))
         except ModelNotFoundError as error:
             names = [model.name for model in registry.list_models()]
             if found.name in names:
                 raise
             raise ModelNotFoundError(self.unknown(selector, names, permits)) from error
+        self._known.add(version)
+        return version
 
     def unregistered(self) -> list[UnregisteredModel]:
         """The models that were given at the start and are in no registry."""

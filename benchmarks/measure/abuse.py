@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import multiprocessing
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.synchronize import Event
+
     from asr.client import AsyncSpeechClient
     from benchmarks.measure.server_process import ServerProcess
 
@@ -168,12 +173,13 @@ async def floods(server: ServerProcess, recordings: Sequence[Samples], options: 
     return found
 
 
-async def _refused(client: AsyncSpeechClient, until: asyncio.Event, rng: random.Random) -> list[float]:
+async def _refused(client: AsyncSpeechClient, until: Event, rng: random.Random) -> list[float]:
     """Ask again and again for a slot that is not free: how long each refusal took, s."""
     from asr.errors import LimitError
 
     took: list[float] = []
     silence = np.zeros(CHUNK_SAMPLES, np.float32)
+    await asyncio.sleep(rng.uniform(0.0, 1.0))  # they do not all come at one instant
     while not until.is_set():
         began_s = time.monotonic()
         try:
@@ -185,9 +191,41 @@ async def _refused(client: AsyncSpeechClient, until: asyncio.Event, rng: random.
     return took
 
 
+def _ask_in_vain(address: str, clients: int, seed: int, until: Event, pipe: Connection) -> None:
+    """The refused clients, in a process of their own: a clock that shares its loop with streams measures them, too."""
+    from asr.client import AsyncSpeechClient
+
+    async def ask() -> list[float]:
+        rng = random.Random(seed)
+        async with AsyncSpeechClient(address) as client:
+            lists = await asyncio.gather(*(_refused(client, until, rng) for _ in range(clients)))
+        return [one for took in lists for one in took]
+
+    pipe.send(asyncio.run(ask()))
+
+
+@contextmanager
+def _refused_beside(address: str, clients: int, seed: int) -> Iterator[list[float]]:
+    """A block beside which so many clients ask for slots in vain; the list has their times behind it."""
+    found: list[float] = []
+    if not clients:
+        yield found
+        return
+    context = multiprocessing.get_context("spawn")
+    until, (ours, theirs) = context.Event(), context.Pipe()
+    process = context.Process(target=_ask_in_vain, args=(address, clients, seed, until, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield found
+    finally:
+        until.set()
+        found += ours.recv()
+        process.join()
+
+
 async def ramp(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
     """Streams in all slots, alone and beside twice as many that are refused without end."""
-    from asr.client import AsyncSpeechClient
     from benchmarks.measure.client import Pace, live_config, run_streams
     from benchmarks.measure.latency import add_up, as_document, measure
 
@@ -196,20 +234,14 @@ async def ramp(server: ServerProcess, recordings: Sequence[Samples], options: An
     sides: dict[str, Any] = {}
     refusals: list[float] = []
     for side in ("alone", "beside refusals") * options.rounds:
-        done, rng = asyncio.Event(), random.Random(options.seed)
-        async with AsyncSpeechClient(server.address) as client:
-            running = asyncio.create_task(
-                run_streams(server.address, recordings[: options.streams], config, pace, ramp_s=0.5)
-            )
-            await asyncio.sleep(1.0)  # by then all of them have their slots
-            asking = []
-            if side != "alone":
-                asking = [
-                    asyncio.create_task(_refused(client, done, rng)) for _ in range(2 * options.streams)
-                ]
+        running = asyncio.create_task(
+            run_streams(server.address, recordings[: options.streams], config, pace, ramp_s=0.5)
+        )
+        await asyncio.sleep(1.0)  # by then all of them have their slots
+        clients = 2 * options.streams if side != "alone" else 0
+        with _refused_beside(server.address, clients, options.seed) as took:
             logs = await running
-            done.set()
-            refusals += [one for took in await asyncio.gather(*asking) for one in took]
+        refusals += took
         figures = as_document(add_up(measure(log, ()) for log in logs))
         one = sides.setdefault(
             side, {"completed": 0, "final_after_speech_p95_s": [], "word_commit_p95_s": []}

@@ -18,6 +18,7 @@ from asr.results import Guarded, Hypothesis, Segment, Transcript, shift_words
 from asr.units import to_seconds
 
 if TYPE_CHECKING:
+    from asr.biasing.phrases import PhraseSet
     from asr.streaming.ctc_partials import CtcPartials
     from asr.streaming.session import DecodeRequest, SessionOptions
 
@@ -143,26 +144,35 @@ class Recognizer:
         """Free the model's memory."""
         self._model.close()
 
-    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
-        """Decode segments of at most 30 s each; alternatives best first."""
-        return self._model.decode(segments, options)
+    def decode(
+        self,
+        segments: Sequence[Samples],
+        options: DecodingOptions,
+        phrases: Sequence[PhraseSet | None] | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Decode segments of at most 30 s each, with the phrases that each may hold; alternatives best first."""
+        return self._model.decode(segments, options, phrases)
 
     def transcribe(
         self,
         samples: Samples,
         options: DecodingOptions | None = None,
         session_options: SessionOptions | None = None,
+        phrases: PhraseSet | None = None,
     ) -> Transcript:
         """Transcribe a whole recording of any length: 16 kHz samples (T,) to segments with times."""
-        return next(self.transcribe_many([samples], options, session_options))
+        return next(self.transcribe_many([samples], options, session_options, phrases))
 
     def transcribe_many(
         self,
         recordings: Iterable[Samples],
         options: DecodingOptions | None = None,
         session_options: SessionOptions | None = None,
+        phrases: PhraseSet | None = None,
     ) -> Iterator[Transcript]:
         """Transcribe recordings in order, several segments at a time on ``num_workers`` workers.
+
+        Any of them may hold the phrases.
 
         Recordings are read ahead only as far as the workers need, so an iterator over many is fine.
         """
@@ -171,17 +181,23 @@ class Recognizer:
             cut = _cut_ahead(workers, recordings, session_options, 2 * self._num_workers)
             for group in _in_groups(cut, self._num_workers):
                 requests = [request for segments, _ in group for request in segments]
-                hypotheses = iter(self._decode_all(workers, requests, options))
+                hypotheses = iter(self._decode_all(workers, requests, options, phrases))
                 for segments, duration_s in group:
                     yield _as_transcript(segments, [next(hypotheses) for _ in segments], duration_s)
 
     def _decode_all(
-        self, workers: ThreadPoolExecutor, requests: Sequence[DecodeRequest], options: DecodingOptions
+        self,
+        workers: ThreadPoolExecutor,
+        requests: Sequence[DecodeRequest],
+        options: DecodingOptions,
+        phrases: PhraseSet | None,
     ) -> list[Hypothesis]:
         order = sorted(range(len(requests)), key=lambda index: len(requests[index].samples))
         batches = [order[start : start + BATCH_SEGMENTS] for start in range(0, len(order), BATCH_SEGMENTS)]
         futures: list[Future[list[list[Hypothesis]]]] = [
-            workers.submit(self.decode, [requests[index].samples for index in batch], options)
+            workers.submit(
+                self.decode, [requests[index].samples for index in batch], options, [phrases] * len(batch)
+            )
             for batch in batches
         ]
         best: dict[int, Hypothesis] = {}

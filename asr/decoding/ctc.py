@@ -10,6 +10,7 @@ import importlib.util
 import json
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,9 @@ LM_FOLDER = "lm"
 ARPA_FILE, UNIGRAMS_FILE, WEIGHTS_FILE = "model.arpa", "unigrams.txt", "lm.json"
 PREFIXES_PER_BEAM = 10  # a beam of words is many prefixes of characters: 5 wide is 50 prefixes
 LIBRARY = "ctc_beam_decoder"
+
+Hotwords = Sequence[tuple[str, float]]
+"""Words in the vocabulary's case and their weights; the library has one weight for all of a search, the largest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +85,13 @@ class CtcCandidate:
 class CtcSearch(Protocol):
     """From log_probs (E, V) to candidates, best first. Safe to call from several threads."""
 
-    def search(self, log_probs: LogProbs, *, beam_size: int, max_candidates: int) -> list[CtcCandidate]:
-        """At least one candidate, at most ``max_candidates``; silence gives one without tokens."""
+    def search(
+        self, log_probs: LogProbs, *, beam_size: int, max_candidates: int, hotwords: Hotwords = ()
+    ) -> list[CtcCandidate]:
+        """At least one candidate, at most ``max_candidates``; silence gives one without tokens.
+
+        Texts that hold ``hotwords`` are preferred.
+        """
         ...
 
 
@@ -92,9 +101,11 @@ class GreedySearch:
     def __init__(self, tokens: CtcTokens) -> None:
         self._tokens = tokens
 
-    def search(self, log_probs: LogProbs, *, beam_size: int, max_candidates: int) -> list[CtcCandidate]:
-        """See :class:`CtcSearch`."""
-        del beam_size, max_candidates
+    def search(
+        self, log_probs: LogProbs, *, beam_size: int, max_candidates: int, hotwords: Hotwords = ()
+    ) -> list[CtcCandidate]:
+        """See :class:`CtcSearch`; hotwords change nothing."""
+        del beam_size, max_candidates, hotwords
         path = tuple(span.token for span in best_path(log_probs, self._tokens))
         log_prob = float(log_probs.max(-1).sum()) if len(log_probs) else 0.0
         return [CtcCandidate(tokens=path, log_prob=log_prob, score=log_prob)]
@@ -127,13 +138,18 @@ class BeamSearch:
         )
         self._lock = threading.Lock()  # the library does not say that a decoder may be shared
 
-    def search(self, log_probs: LogProbs, *, beam_size: int, max_candidates: int) -> list[CtcCandidate]:
+    def search(
+        self, log_probs: LogProbs, *, beam_size: int, max_candidates: int, hotwords: Hotwords = ()
+    ) -> list[CtcCandidate]:
         """See :class:`CtcSearch`."""
         if not len(log_probs):
             return [CtcCandidate(tokens=(), log_prob=0.0, score=0.0)]
         with self._lock:
             beams = self._decoder.decode_beams(
-                np.ascontiguousarray(log_probs[:, self._columns]), beam_width=beam_size * PREFIXES_PER_BEAM
+                np.ascontiguousarray(log_probs[:, self._columns]),
+                beam_width=beam_size * PREFIXES_PER_BEAM,
+                hotwords=[word for word, _ in hotwords] or None,
+                hotword_weight=max((weight for _, weight in hotwords), default=0.0),
             )
         candidates: dict[tuple[int, ...], CtcCandidate] = {}
         for text, _state, _frames, log_prob, score in beams:

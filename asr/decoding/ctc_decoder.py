@@ -13,6 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from asr.biasing.phrases import PhraseSet
+from asr.biasing.retrieval import index_of
 from asr.decoding.ctc import (
     BeamSearch,
     CtcCandidate,
@@ -29,6 +31,7 @@ from asr.models.ctc_frames import FrameGrid
 from asr.results import Hypothesis, Word
 
 CONTEXT_WORDS = 4  # an n-gram of up to five words looks no further back
+HOTWORD_FACTOR = 2.0  # from a phrase's boost to the library's weight, whose default is 10
 NEVER = -1e4  # a log probability that no search follows and no sum overflows on
 
 
@@ -90,7 +93,12 @@ class CtcDecoder:
             self._beam = BeamSearch(tokens, language_model)
 
     def hypotheses(
-        self, log_probs: LogProbs, duration_s: float, options: DecodingOptions, after: Decided = NOTHING
+        self,
+        log_probs: LogProbs,
+        duration_s: float,
+        options: DecodingOptions,
+        after: Decided = NOTHING,
+        phrases: PhraseSet | None = None,
     ) -> list[Hypothesis]:
         """Search emissions (E, V) that follow what is decided; alternatives best first, all with the decided words.
 
@@ -101,16 +109,21 @@ class CtcDecoder:
             duration_s: of the utterance; no time is beyond it.
             options: how to search.
             after: the words that the texts begin with.
+            phrases: what the utterance may say; only a beam looks for them.
         """
         return [
             self.hypothesis(
                 candidate, log_probs, duration_s, after, with_words=options.word_times and not rank
             )
-            for rank, candidate in enumerate(self.search(log_probs, options, after))
+            for rank, candidate in enumerate(self.search(log_probs, options, after, phrases))
         ]
 
     def search(
-        self, log_probs: LogProbs, options: DecodingOptions, after: Decided = NOTHING
+        self,
+        log_probs: LogProbs,
+        options: DecodingOptions,
+        after: Decided = NOTHING,
+        phrases: PhraseSet | None = None,
     ) -> list[CtcCandidate]:
         """Candidates for the emissions (E, V), without the decided words that they were searched after."""
         context = self._context(after)
@@ -119,6 +132,7 @@ class CtcDecoder:
             np.concatenate([self._forced(context), log_probs]) if context else log_probs,
             beam_size=options.beam_size,
             max_candidates=options.max_alternatives,
+            hotwords=self._hotwords(log_probs, phrases) if phrases and options.beam_size > 1 else (),
         )
         return [replace(one, tokens=self._without(context, one.tokens)) for one in candidates]
 
@@ -173,6 +187,17 @@ class CtcDecoder:
         if not len(log_probs):
             return 1.0
         return float(np.exp(log_probs[:, silent].astype(np.float64)).sum(-1).min().clip(0.0, 1.0))
+
+    def _hotwords(self, log_probs: LogProbs, phrases: PhraseSet) -> list[tuple[str, float]]:
+        """Of the phrases those that sound like something in the best path: a beam takes seconds for a thousand."""
+        (plain,) = self._greedy.search(log_probs, beam_size=1, max_candidates=1)
+        matches = index_of(phrases).matches(self.tokens.text(plain.tokens).split())
+        found = {match.phrase.text: match.phrase for match in matches}
+        return [
+            (self.tokens.fold(text), HOTWORD_FACTOR * phrase.boost)
+            for text, phrase in found.items()
+            if not self.tokens.missing(text)
+        ]
 
     def _context(self, after: Decided) -> tuple[int, ...]:
         """The last decided words as tokens, where a language model asks for them."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from asr.biasing.phrases import PhraseSet
 from asr.errors import OptionError
 from asr.results import Hypothesis
 
@@ -50,8 +51,18 @@ class SpeechModel(Protocol):
 
     languages: tuple[str, ...]
 
-    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+    def decode(
+        self,
+        segments: Sequence[Samples],
+        options: DecodingOptions,
+        phrases: Sequence[PhraseSet | None] | None = None,
+    ) -> list[list[Hypothesis]]:
         """Decode B segments of at most 30 s each; alternatives best first, times from each segment's start.
+
+        Args:
+            segments: 16 kHz samples.
+            options: how to search.
+            phrases: what each segment may say; they change the best alternative only.
 
         Raises:
             OptionError: a segment is too long, or the language is not known.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asr.biasing.phrases import PhraseSet
 from asr.decoding.ctc import read_language_model
 from asr.decoding.ctc_alignment import LogProbs
 from asr.decoding.ctc_decoder import CtcDecoder
@@ -136,13 +137,19 @@ class TorchCtc:
                 results[index] = log_probs
         return results
 
-    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+    def decode(
+        self,
+        segments: Sequence[Samples],
+        options: DecodingOptions,
+        phrases: Sequence[PhraseSet | None] | None = None,
+    ) -> list[list[Hypothesis]]:
         """See :class:`asr.models.base.SpeechModel`."""
         self.check_options(options)
         emissions = self.batch_emissions(segments)
+        wanted = phrases if phrases is not None else [None] * len(segments)
         return [
-            self.decode_emissions(log_probs, to_seconds(len(samples)), options)
-            for log_probs, samples in zip(emissions, segments, strict=True)
+            self.decoder.hypotheses(log_probs, to_seconds(len(samples)), options, phrases=some)
+            for log_probs, samples, some in zip(emissions, segments, wanted, strict=True)
         ]
 
     def check_options(self, options: DecodingOptions) -> None:

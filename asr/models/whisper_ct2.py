@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asr.biasing.phrases import PhraseSet
+from asr.biasing.rescoring import rescored
+from asr.biasing.retrieval import index_of
 from asr.errors import ModelError, OptionError
 from asr.features import log_mel
 from asr.models.base import DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.results import LOOP, SILENCE, Hypothesis, Word
+from asr.text.languages import ENGLISH
 from asr.units import (
     ENCODER_FRAME_S,
     HOP_SAMPLES,
@@ -38,6 +43,16 @@ MAX_COMPRESSION_RATIO = 2.4  # text that repeats itself beyond this is a decodin
 NO_SPEECH_PROB, NO_SPEECH_LOG_PROB = 0.6, -1.0  # both passed: the segment is silence (openai/whisper)
 SURELY_NO_SPEECH_PROB = 0.9  # passed, however sure of its words the decoder is (docs/experiments.md)
 LOOP_NGRAM = 3
+SCORED_TOGETHER = 8
+SCORED_BEHIND_FRAMES = 25  # half a second
+MIN_PROB = 1e-10
+
+
+class _Searched(NamedTuple):
+    """A text as tokens, and their mean log probability, natural log."""
+
+    tokens: list[int]
+    score: float
 
 
 class CTranslate2Whisper:
@@ -119,13 +134,20 @@ class CTranslate2Whisper:
         own = self._own_length and is_taught(language)
         return own_frames(num_samples) if own else WHISPER_WINDOW_FRAMES
 
-    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+    def decode(
+        self,
+        segments: Sequence[Samples],
+        options: DecodingOptions,
+        phrases: Sequence[PhraseSet | None] | None = None,
+    ) -> list[list[Hypothesis]]:
         """See :class:`asr.models.base.SpeechModel`."""
         voiced = [index for index, samples in enumerate(segments) if len(samples)]
         outputs = self._heard([segments[index] for index in voiced], options)
         durations = [to_seconds(len(segments[index])) for index in voiced]
+        sets = [phrases[index] for index in voiced] if phrases is not None else None
+        decoded = self.decode_encoded(outputs, durations, options, sets)
         results = [[Hypothesis(text="", no_speech_prob=1.0)] for _ in segments]
-        for index, hypotheses in zip(voiced, self.decode_encoded(outputs, durations, options), strict=True):
+        for index, hypotheses in zip(voiced, decoded, strict=True):
             results[index] = hypotheses
         return results
 
@@ -153,7 +175,11 @@ class CTranslate2Whisper:
         return [outputs[index] for index in range(len(segments))]
 
     def decode_encoded(
-        self, outputs: Sequence[Encoded], durations_s: Sequence[float], options: DecodingOptions
+        self,
+        outputs: Sequence[Encoded],
+        durations_s: Sequence[float],
+        options: DecodingOptions,
+        phrases: Sequence[PhraseSet | None] | None = None,
     ) -> list[list[Hypothesis]]:
         """Decode what :meth:`encode` gave for B segments of these durations; alternatives best first."""
         results: list[list[Hypothesis]] = [[] for _ in outputs]
@@ -163,9 +189,9 @@ class CTranslate2Whisper:
         for (language, _), members in groups.items():
             stacked = np.concatenate([outputs[index] for index in members])
             durations = [durations_s[index] for index in members]
-            for index, hypotheses in zip(
-                members, self._search(stacked, durations, language, options), strict=True
-            ):
+            sets = [phrases[index] if phrases is not None else None for index in members]
+            decoded = self._search(stacked, durations, language, options, sets)
+            for index, hypotheses in zip(members, decoded, strict=True):
                 results[index] = hypotheses
         return results
 
@@ -176,20 +202,73 @@ class CTranslate2Whisper:
         return str(best)[2:-2]
 
     def _search(
-        self, outputs: Any, durations: list[float], language: str | None, options: DecodingOptions
+        self,
+        outputs: Any,
+        durations: list[float],
+        language: str | None,
+        options: DecodingOptions,
+        phrases: Sequence[PhraseSet | None],
     ) -> list[list[Hypothesis]]:
         prompt = self._tokenizer.prompt(language)
         generated, looped = self._generate(outputs, prompt, options)
-        best = [
-            [t for t in result.sequences_ids[0] if t < self._tokenizer.end_of_text] for result in generated
-        ]
+        best = [self._best(result) for result in generated]
+        for index, wanted in enumerate(phrases):
+            if wanted and not _is_silence(generated[index], best[index].score):
+                heard = partial(self._log_probs, outputs[index : index + 1], prompt, durations[index])
+                best[index] = self._biased(best[index], wanted, heard, language)
         words: list[tuple[Word, ...]] = [()] * len(best)
         if options.word_times:
-            words = self._align(outputs, prompt, best, durations, language)
+            words = self._align(outputs, prompt, [one.tokens for one in best], durations, language)
         return [
-            self._hypotheses(result, row_words, LOOP if index in looped else "")
-            for index, (result, row_words) in enumerate(zip(generated, words, strict=True))
+            self._hypotheses(result, best[index], words[index], LOOP if index in looped else "")
+            for index, result in enumerate(generated)
         ]
+
+    def _best(self, result: Any) -> _Searched:
+        tokens = [token for token in result.sequences_ids[0] if token < self._tokenizer.end_of_text]
+        return _Searched(tokens, result.scores[0])
+
+    def _biased(
+        self,
+        best: _Searched,
+        phrases: PhraseSet,
+        log_probs: Callable[[Sequence[list[int]]], list[float]],
+        language: str | None,
+    ) -> _Searched:
+        """What was found, or the same with phrases that its audio says (``asr.biasing.rescoring``)."""
+        text = " ".join(self._tokenizer.decode(best.tokens).split())
+
+        def score(texts: Sequence[str]) -> list[float]:
+            # the search may have written its text with other tokens than the tokenizer would
+            return log_probs([best.tokens if one == text else self._tokenizer.encode(one) for one in texts])
+
+        index = index_of(phrases, is_english=(language or ENGLISH) == ENGLISH)
+        rewrite = rescored(text, index, score, lambda phrase: len(self._tokenizer.encode(phrase)))
+        if rewrite is None:
+            return best
+        tokens = self._tokenizer.encode(rewrite.text)
+        return _Searched(tokens, rewrite.log_prob / (len(tokens) + 1))
+
+    def _log_probs(
+        self, output: Encoded, prompt: list[int], duration_s: float, rows: Sequence[list[int]]
+    ) -> list[float]:
+        """Log probabilities, natural log, of several texts as tokens, given one encoder output (1, E, D).
+
+        The frames behind the segment are left out: the rows' attention is most of the cost (docs/experiments.md).
+        """
+        frames = min(output.shape[1], math.ceil(duration_s / ENCODER_FRAME_S) + SCORED_BEHIND_FRAMES)
+        scores: list[float] = []
+        for start in range(0, len(rows), SCORED_TOGETHER):
+            some = list(rows[start : start + SCORED_TOGETHER])
+            heard = np.ascontiguousarray(np.repeat(output[:, :frames], len(some), axis=0))
+            aligned = self._model.align(
+                self._storage.from_array(heard), prompt, some, [2 * frames] * len(some)
+            )
+            scores += [
+                float(np.log(np.maximum(one.text_token_probs, MIN_PROB)).sum(dtype=np.float64))
+                for one in aligned
+            ]
+        return scores
 
     def _generate(
         self, outputs: Any, prompt: list[int], options: DecodingOptions
@@ -218,13 +297,14 @@ class CTranslate2Whisper:
         )
         return results
 
-    def _hypotheses(self, result: Any, words: tuple[Word, ...], guard: str) -> list[Hypothesis]:
+    def _hypotheses(
+        self, result: Any, best: _Searched, words: tuple[Word, ...], guard: str
+    ) -> list[Hypothesis]:
+        others = [_Searched(*one) for one in zip(result.sequences_ids[1:], result.scores[1:], strict=True)]
         hypotheses = []
-        for rank, (tokens, score) in enumerate(zip(result.sequences_ids, result.scores, strict=True)):
-            is_unsure = result.no_speech_prob > NO_SPEECH_PROB and score < NO_SPEECH_LOG_PROB
-            is_silence = is_unsure or result.no_speech_prob > SURELY_NO_SPEECH_PROB
+        for rank, (tokens, score) in enumerate([best, *others]):
             said = " ".join(self._tokenizer.decode(tokens).split())
-            text = "" if is_silence else said
+            text = "" if _is_silence(result, result.scores[rank]) else said
             hypotheses.append(
                 Hypothesis(
                     text=text,
@@ -266,6 +346,11 @@ class CTranslate2Whisper:
                 durations[index],
             )
         return words
+
+
+def _is_silence(result: Any, score: float) -> bool:
+    is_unsure = result.no_speech_prob > NO_SPEECH_PROB and score < NO_SPEECH_LOG_PROB
+    return bool(is_unsure or result.no_speech_prob > SURELY_NO_SPEECH_PROB)
 
 
 def is_loop(text: str) -> bool:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asr.biasing.phrases import PhraseSet
+from asr.biasing.rescoring import rescored
+from asr.biasing.retrieval import index_of
 from asr.errors import OptionError
 from asr.features import log_mel
 from asr.models.base import DecodingOptions, Samples
@@ -20,6 +23,7 @@ from asr.models.contexts import is_taught, own_frames
 from asr.models.whisper_ct2 import MAX_NEW_TOKENS, timed_words
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.results import Hypothesis, Word
+from asr.text.languages import ENGLISH
 from asr.units import (
     ENCODER_FRAME_S,
     WHISPER_WINDOW_FRAMES,
@@ -47,11 +51,21 @@ class TorchWhisper:
         """Free the model's memory."""
         self._model = None
 
-    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+    def decode(
+        self,
+        segments: Sequence[Samples],
+        options: DecodingOptions,
+        phrases: Sequence[PhraseSet | None] | None = None,
+    ) -> list[list[Hypothesis]]:
         """See :class:`asr.models.base.SpeechModel`."""
-        return [self._decode_one(samples, options) for samples in segments]
+        wanted = phrases if phrases is not None else [None] * len(segments)
+        return [
+            self._decode_one(samples, options, some) for samples, some in zip(segments, wanted, strict=True)
+        ]
 
-    def _decode_one(self, samples: Samples, options: DecodingOptions) -> list[Hypothesis]:
+    def _decode_one(
+        self, samples: Samples, options: DecodingOptions, phrases: PhraseSet | None
+    ) -> list[Hypothesis]:
         import torch
 
         if not len(samples):
@@ -71,6 +85,8 @@ class TorchWhisper:
             hypotheses = []
             for rank, sequence in enumerate(output.sequences):
                 tokens = [t for t in sequence[len(prompt) :].tolist() if t < self._tokenizer.end_of_text]
+                if phrases and not rank:
+                    tokens = self._biased(encoded, prompt, tokens, phrases, language)
                 log_probs, words = self._score(encoded, prompt, tokens, to_seconds(len(samples)), language)
                 hypotheses.append(
                     Hypothesis(
@@ -115,6 +131,32 @@ class TorchWhisper:
             return_dict_in_generate=True,
         )
 
+    def _biased(
+        self, encoded: Any, prompt: list[int], tokens: list[int], phrases: PhraseSet, language: str | None
+    ) -> list[int]:
+        """The tokens, or those of the same text with phrases that its audio says (``asr.biasing.rescoring``)."""
+        text = " ".join(self._tokenizer.decode(tokens).split())
+
+        def score(texts: Sequence[str]) -> list[float]:
+            rows = [tokens if one == text else self._tokenizer.encode(one) for one in texts]
+            return [
+                float(self._log_probs(encoded, prompt, row)[0][: len(row)].double().sum()) for row in rows
+            ]
+
+        index = index_of(phrases, is_english=(language or ENGLISH) == ENGLISH)
+        rewrite = rescored(text, index, score, lambda phrase: len(self._tokenizer.encode(phrase)))
+        return tokens if rewrite is None else self._tokenizer.encode(rewrite.text)
+
+    def _log_probs(self, encoded: Any, prompt: list[int], tokens: list[int]) -> tuple[Tensor, Any]:
+        """Log probabilities (U + 1,) of the tokens and of the end behind them, and the pass that gave them."""
+        import torch
+
+        inputs = torch.tensor([[*prompt, *tokens, self._tokenizer.end_of_text]], device=self._device)
+        output = self._attend(encoded, inputs)
+        first = len(prompt) - 1
+        log_probs = output.logits[0].log_softmax(-1)
+        return log_probs[torch.arange(first, inputs.shape[1] - 1), inputs[0, first + 1 :]], output
+
     def _score(
         self, encoded: Any, prompt: list[int], tokens: list[int], duration_s: float, language: str | None
     ) -> tuple[float, tuple[Word, ...]]:
@@ -123,12 +165,7 @@ class TorchWhisper:
 
         if not tokens:
             return 0.0, ()
-        end = self._tokenizer.end_of_text
-        inputs = torch.tensor([[*prompt, *tokens, end]], device=self._device)
-        output = self._attend(encoded, inputs)
-        log_probs = output.logits[0].log_softmax(-1)
-        first = len(prompt) - 1
-        chosen = log_probs[torch.arange(first, inputs.shape[1] - 1), inputs[0, first + 1 :]]
+        chosen, output = self._log_probs(encoded, prompt, tokens)
         num_frames = max(1, min(math.ceil(duration_s / ENCODER_FRAME_S), encoded.last_hidden_state.shape[1]))
         heads = [
             output.cross_attentions[layer][0, head, :, :num_frames]

@@ -1,0 +1,106 @@
+"""Which phrases an utterance may hold, by the sound of a first text of it: a few out of thousands, in milliseconds.
+
+So the cost of what follows does not grow with the list, and what sounds like nothing in the utterance can do no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr.biasing.phrases import Phrase, PhraseSet
+from asr.biasing.sounds import SoundTable, letters
+
+MIN_SIMILARITY = 0.45
+SPANS_WITHIN = 0.12  # of a phrase's best span, for another of it to be tried
+SPANS_A_PHRASE = 2
+MAX_SPAN_WORDS = 7
+MATCHES, WORDS_A_MATCH, MAX_MATCHES = 6, 4, 24  # 6, and one more for every 4 words; at most 24
+CRITICAL_AHEAD = 0.05
+_KEPT_INDICES = 64
+_PUNCTUATION = ".,;:!?\"'()-"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Words ``start`` up to, not including, ``end``, which may be ``phrase``; ``similarity`` is 0 to 1."""
+
+    phrase: Phrase
+    start: int
+    end: int
+    similarity: float
+
+
+class PhraseIndex:
+    """Finds the phrases of a set by their sound. Safe to use from several threads."""
+
+    def __init__(self, phrases: PhraseSet, *, is_english: bool = True) -> None:
+        forms = [(form, one) for one in phrases for form in (one.text, *one.sounds_like)]
+        self._owners = [owner for _, owner in forms]
+        self._table = SoundTable([form for form, _ in forms], is_english=is_english)
+        self._exact = {letters(one.text): one for one in phrases}
+        self._ahead = np.array([CRITICAL_AHEAD * one.critical for one in self._owners], np.float32)
+        longest = max((len(form.split()) for form, _ in forms), default=0)
+        self._max_words = min(longest + 3, MAX_SPAN_WORDS)
+
+    def matches(self, words: Sequence[str]) -> list[Match]:
+        """The likeliest phrases of a text and where, best first; not what it holds already."""
+        spans = [
+            (start, end)
+            for start in range(len(words))
+            for end in range(start + 1, min(start + self._max_words, len(words)) + 1)
+        ]
+        if not spans or not self._owners:
+            return []
+        texts = [" ".join(words[start:end]) for start, end in spans]
+        held = [span for span, text in zip(spans, texts, strict=True) if self._is_held(text)]
+        alike = self._table.similarities(texts)
+        matches: list[Match] = []
+        limit = min(MATCHES + len(words) // WORDS_A_MATCH, MAX_MATCHES)
+        best = alike.max(0)
+        order = np.argsort(-(best + self._ahead), kind="stable")
+        for form in order[best[order] >= MIN_SIMILARITY]:
+            if len(matches) >= limit:
+                break
+            for match in self._places(self._owners[form], alike[:, form], spans):
+                if match not in matches and all(_makes_way(words, one, match) for one in held):
+                    matches.append(match)
+        return matches
+
+    def _places(
+        self, phrase: Phrase, alike: NDArray[np.float32], spans: Sequence[tuple[int, int]]
+    ) -> Iterator[Match]:
+        """The best span of a form and those that are about as good."""
+        rows = np.argsort(-alike, kind="stable")[:SPANS_A_PHRASE]
+        for row in rows:
+            if alike[row] >= alike[rows[0]] - SPANS_WITHIN:
+                start, end = spans[row]
+                yield Match(phrase, start, end, float(alike[row]))
+
+    def _is_held(self, text: str) -> bool:
+        """Whether a span is a phrase already, as it is to be written."""
+        phrase = self._exact.get(letters(text))
+        if phrase is None:
+            return False
+        plain = text.strip(_PUNCTUATION)
+        is_cased = any(letter.isupper() for letter in phrase.text[1:])
+        return plain == phrase.text if is_cased else plain.casefold() == phrase.text.casefold()
+
+
+def _makes_way(words: Sequence[str], held: tuple[int, int], match: Match) -> bool:
+    """Whether a phrase that the text holds may be replaced: only by a longer one of which it is a part."""
+    start, end = held
+    if match.start >= end or start >= match.end:
+        return True
+    covers = match.start <= start and end <= match.end and match.end - match.start > end - start
+    return covers and letters("".join(words[start:end])) in letters(match.phrase.text)
+
+
+@lru_cache(maxsize=_KEPT_INDICES)
+def index_of(phrases: PhraseSet, *, is_english: bool = True) -> PhraseIndex:
+    """The index of a set, made once; the last ``64`` are kept."""
+    return PhraseIndex(phrases, is_english=is_english)

@@ -1,0 +1,101 @@
+"""Phrases on real speech: each engine writes those that are said, none that are not, and batches change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from asr.biasing.phrases import Phrase, PhraseSet, phrase_set
+from asr.models.base import DecodingOptions, Samples
+from asr.recognizer import Recognizer
+
+SAID = "We had to stop darunavir because of the rash."
+GREEDY = DecodingOptions(beam_size=1, word_times=False)
+
+
+def phrases(*texts: str) -> PhraseSet:
+    return phrase_set(Phrase(text=one) for one in texts)[0]
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Iterator[Recognizer]:
+    made = Recognizer.load("bundled:tiny.en")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def order() -> Samples:
+    """A sentence with a word that the bundled model does not know."""
+    from training.synth.speech import HibariEngine
+
+    return HibariEngine().synthesize(SAID, voice="bright", speed=1.0, pitch=1.0, seed=0)
+
+
+def test_a_word_that_the_model_does_not_know_is_written_in_finals_and_interims(
+    recognizer: Recognizer, order: Samples
+) -> None:
+    (plain,), (biased,), (interim,) = (
+        recognizer.decode([order], options, [wanted])[0]
+        for options, wanted in (
+            (DecodingOptions(), None),
+            (DecodingOptions(), phrases("darunavir", "fosfomycin")),
+            (GREEDY, phrases("darunavir", "fosfomycin")),
+        )
+    )
+    assert "darunavir" not in plain.text
+    assert biased.text == SAID
+    assert "darunavir" in interim.text and "fosfomycin" not in interim.text
+    assert [word.text for word in biased.words] == SAID.split()
+    times = [time for word in biased.words for time in (word.start_s, word.end_s)]
+    assert times == sorted(times) and times[-1] <= len(order) / 16_000
+    assert biased.avg_log_prob < 0 < biased.confidence < 1
+
+
+def test_phrases_of_others_change_nothing(
+    recognizer: Recognizer, order: Samples, spoken: dict[str, Samples]
+) -> None:
+    """Law: a segment in a batch is written as it is alone, whatever phrases its neighbours have."""
+    segments = [order, *spoken.values(), order]
+    between = [None, phrases("gliclazide"), phrases("darunavir")]
+    assert len(spoken) == len(between)
+    wanted = [phrases("darunavir"), *between, phrases("gliclazide")]
+    together = recognizer.decode(segments, GREEDY, wanted)
+    alone = [recognizer.decode([one], GREEDY, [some])[0] for one, some in zip(segments, wanted, strict=True)]
+    assert [row[0].text for row in together] == [row[0].text for row in alone]
+    assert "darunavir" in together[0][0].text and "darunavir" not in together[-1][0].text
+
+
+def test_a_thousand_unrelated_phrases_change_no_word(
+    recognizer: Recognizer, spoken: dict[str, Samples]
+) -> None:
+    rng = np.random.default_rng(0)
+    parts = ["ba", "ke", "lo", "mu", "ni", "po", "ra", "sti", "tro", "vex", "zan", "gru"]
+    unrelated = phrases(*{"".join(rng.choice(parts, size=4)) for _ in range(1000)})
+    segments = [
+        *spoken.values(),
+        np.zeros(48_000, np.float32),
+        (0.01 * rng.standard_normal(48_000)).astype(np.float32),
+    ]
+    texts = [
+        [row[0].text for row in recognizer.decode(segments, GREEDY, [some] * len(segments))]
+        for some in (None, unrelated)
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_the_reference_engine_writes_the_same(order: Samples, recognizer: Recognizer) -> None:
+    wanted = phrases("darunavir", "fosfomycin")
+    reference = Recognizer.load("bundled:tiny.en", engine="torch")
+    texts = [one.decode([order], GREEDY, [wanted])[0][0].text for one in (recognizer, reference)]
+    reference.close()
+    assert texts[0] == texts[1] and "darunavir" in texts[0]
+
+
+def test_a_recording_may_hold_phrases_in_any_segment(recognizer: Recognizer, order: Samples) -> None:
+    pause = np.zeros(24_000, np.float32)
+    recording = np.concatenate([order, pause, order, pause])
+    transcript = recognizer.transcribe(recording, GREEDY, phrases=phrases("darunavir"))
+    assert [segment.text.count("darunavir") for segment in transcript.segments] == [1, 1]

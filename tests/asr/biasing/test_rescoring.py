@@ -1,0 +1,59 @@
+"""When a phrase takes the place of words: where the text with it, and its bounded boost, is likelier than without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from asr.biasing.phrases import Phrase, PhraseSet
+from asr.biasing.rescoring import Rewrite, rescored
+from asr.biasing.retrieval import PhraseIndex
+
+
+def scores(likely: dict[str, float], other: float = -100.0) -> Callable[[Sequence[str]], list[float]]:
+    return lambda texts: [likely.get(text, other) for text in texts]
+
+
+def rescore(text: str, phrases: Sequence[Phrase], likely: dict[str, float]) -> Rewrite | None:
+    return rescored(text, PhraseIndex(PhraseSet(tuple(phrases))), scores(likely), lambda text: len(text) // 3)
+
+
+TEXT = "stop Dara Navier, please"
+WITH = "stop darunavir, please"
+
+
+@pytest.mark.parametrize(
+    ("loss", "boost", "wins"), [(1.0, 5.0, True), (9.0, 5.0, True), (9.0, 2.0, False), (40.0, 20.0, True)]
+)
+def test_a_phrase_wins_if_its_boost_outweighs_what_the_audio_says_against_it(
+    loss: float, boost: float, wins: bool
+) -> None:
+    found = rescore(TEXT, [Phrase(text="darunavir", boost=boost)], {TEXT: -5.0, WITH: -5.0 - loss})
+    assert found == (Rewrite(WITH, -5.0 - loss, ("darunavir",)) if wins else None)
+
+
+def test_no_boost_is_large_enough_for_what_sounds_otherwise() -> None:
+    text = "stop the car, please"
+    assert rescore(text, [Phrase(text="darunavir", boost=20.0)], {text: -5.0, WITH: -5.0}) is None
+
+
+def test_where_there_are_no_words_no_phrase_comes() -> None:
+    assert rescore("", [Phrase(text="darunavir", boost=20.0)], {"": -50.0, "darunavir": 0.0}) is None
+
+
+def test_two_phrases_are_both_written_where_both_are_said() -> None:
+    text = "mix Dara Navier and fosfa mycin"
+    one, other = "mix darunavir and fosfa mycin", "mix Dara Navier and fosfomycin"
+    both = "mix darunavir and fosfomycin"
+    phrases = [Phrase(text="darunavir"), Phrase(text="fosfomycin")]
+    found = rescore(text, phrases, {text: -9.0, one: -8.0, other: -8.5, both: -7.0})
+    assert found == Rewrite(both, -7.0, ("darunavir", "fosfomycin"))
+    alone = rescore(text, phrases, {text: -9.0, one: -8.0, other: -8.5, both: -60.0})
+    assert alone is not None and alone.phrases in {("darunavir",), ("fosfomycin",)}
+
+
+def test_of_two_phrases_in_one_place_the_likelier_is_written() -> None:
+    phrases = [Phrase(text="darunavir"), Phrase(text="darunavar")]
+    found = rescore(TEXT, phrases, {TEXT: -5.0, WITH: -9.0, "stop darunavar, please": -6.0})
+    assert found is not None and found.phrases == ("darunavar",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,13 @@ class ServerProcess:
         return sum(
             len(list(Path(f"/proc/{pid}/fd").glob("*"))) for pid in (self.pid, *_descendants(self.pid))
         )
+
+
+def free_address() -> str:
+    """HOST:PORT of a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @contextmanager

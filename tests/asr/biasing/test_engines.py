@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,3 +100,20 @@ def test_a_recording_may_hold_phrases_in_any_segment(recognizer: Recognizer, ord
     recording = np.concatenate([order, pause, order, pause])
     transcript = recognizer.transcribe(recording, GREEDY, phrases=phrases("darunavir"))
     assert [segment.text.count("darunavir") for segment in transcript.segments] == [1, 1]
+
+
+def test_a_ctc_beam_prefers_phrases_and_leaves_the_rest(small_ctc: Path) -> None:
+    from training.synth.speech import HibariEngine
+
+    engine = HibariEngine()
+    said = (small_ctc / "heldout.txt").read_text().splitlines()[2]
+    spoken = engine.synthesize(said, voice=engine.voices[0], speed=1.0, pitch=1.0, seed=2)
+    noisy = (spoken + 0.01 * np.random.default_rng(2).standard_normal(len(spoken))).astype(np.float32)
+    recognizer = Recognizer.load(str(small_ctc))
+    wanted = phrases("cortisone", "lisinopril", "blueberry", "naïve café")
+    plain, biased = (
+        recognizer.decode([noisy], DecodingOptions(), [some])[0][0].text for some in (None, wanted)
+    )
+    recognizer.close()
+    assert "CORTISONE" not in plain
+    assert biased == plain.replace("CORTISIN", "CORTISONE") == "DO YOU HAVE AMOXICILLIN OR CORTISONE"

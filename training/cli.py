@@ -12,6 +12,7 @@ from asr.cli.console import EXIT_NO, message, print_json, reporting, stdout
 from asr.cli.data import data_app
 from asr.cli.models import models_app
 from asr.errors import OptionError
+from training.aliases_command import register as register_phrases
 from training.align_command import align
 from training.assess_command import assess
 from training.import_command import import_model
@@ -152,3 +153,4 @@ def register(app: typer.Typer) -> None:
     data_app.command()(synthesize)
     data_app.command()(align)
     models_app.command("import")(import_model)
+    register_phrases(app)

@@ -168,6 +168,16 @@ def read_phrases(path: Path) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
     return phrase_set(phrases, classes)
 
 
+def format_phrases(phrases: PhraseSet) -> str:
+    """The file that :func:`read_phrases` reads as this set."""
+    lines = []
+    for one in phrases:
+        flags = ["critical"] if one.critical else []
+        flags += [f"boost={one.boost:g}"] if one.boost != DEFAULT_BOOST else []
+        lines.append("\t".join([one.text, *flags, *(f"sounds_like={form}" for form in one.sounds_like)]))
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _parse(line: str) -> Phrase:
     text, *flags = (part.strip() for part in line.split("\t"))
     boost, critical, spellings = DEFAULT_BOOST, False, []

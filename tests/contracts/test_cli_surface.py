@@ -25,6 +25,7 @@ SURFACE = {
     "models import": "--json --name <directory>",
     "models list": "--json",
     "models show": "--json <reference>",
+    "phrases aliases": "--json --language --model --out --seed <phrases>",
     "serve": "--address --admin-address --config --device --model",
     "stream": "--ca --certificate --chunk-ms --encoding --json --language --microphone --model --private-key --rate "
     "--realtime --server --tls --token-file <file>",

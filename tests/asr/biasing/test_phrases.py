@@ -14,6 +14,7 @@ from asr.biasing.phrases import (
     Phrase,
     PhraseSet,
     PhraseState,
+    format_phrases,
     phrase_set,
     read_phrases,
 )
@@ -117,3 +118,13 @@ def test_a_line_that_cannot_be_understood_names_its_place(content: str, message:
     path.write_text(content)
     with pytest.raises(InputError, match=message):
         read_phrases(path)
+
+
+def test_a_set_written_to_a_file_is_read_back(tmp_path: Path) -> None:
+    asked = [
+        Phrase(text="amoxicillin", critical=True, boost=7.5),
+        Phrase(text="darunavir", sounds_like=("Dara Navier", "darn a veer")),
+        Phrase(text="oat milk"),
+    ]
+    (tmp_path / "phrases.txt").write_text(format_phrases(PhraseSet(tuple(asked))))
+    assert list(read_phrases(tmp_path / "phrases.txt")[0]) == asked

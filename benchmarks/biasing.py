@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asr.biasing.phrases import PhraseSet
+    from asr.biasing.phrases import Phrase, PhraseSet
     from asr.data.manifest import Utterance
     from asr.models.base import Samples
     from asr.recognizer import Recognizer
@@ -115,7 +115,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     recognizer = Recognizer.load(arguments.model, num_threads=arguments.threads)
     sides = [ours(recognizer, "no phrases", None, arguments.language)]
     for count in arguments.counts:
-        wanted = _phrases([*terms, *others[:count]], arguments.boost)
+        wanted = _phrases([*_wanted(arguments, terms), *others[:count]], arguments.boost)
         sides.append(ours(recognizer, f"terms + {count}", wanted, arguments.language))
     missing = []
     if arguments.peer_model:
@@ -203,10 +203,16 @@ def _others(path: Path | None, terms: Sequence[str], count: int) -> list[str]:
     return others
 
 
-def _phrases(texts: Sequence[str], boost: float) -> PhraseSet:
+def _wanted(arguments: argparse.Namespace, terms: Sequence[str]) -> list[Phrase | str]:
+    from asr.biasing.phrases import read_phrases
+
+    return list(read_phrases(arguments.phrases)[0]) if arguments.phrases else list(terms)
+
+
+def _phrases(wanted: Iterable[Phrase | str], boost: float) -> PhraseSet:
     from asr.biasing.phrases import Phrase, phrase_set
 
-    return phrase_set(Phrase(text=text, boost=boost) for text in texts)[0]
+    return phrase_set(Phrase(text=one, boost=boost) if isinstance(one, str) else one for one in wanted)[0]
 
 
 def lines_of(document: dict[str, Any]) -> list[str]:
@@ -272,6 +278,9 @@ def parser_of() -> argparse.ArgumentParser:
     add_set_options(parser, limit=120)
     parser.add_argument("--model", default="bundled:tiny.en")
     parser.add_argument("--peer-model", default="", help='weights of faster-whisper; "" leaves it out')
+    parser.add_argument(
+        "--phrases", type=Path, help="file of phrases, with other spellings perhaps [the terms]"
+    )
     parser.add_argument("--distractors", type=Path, help="phrases that nobody says, one a line")
     parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="of distractors")
     parser.add_argument("--unrelated", type=Path, help="manifest of speech without any of the phrases")

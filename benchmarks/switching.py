@@ -161,7 +161,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "server.toml"
         config.write_text(f'admin_address = "{admin_address}"\n', encoding="utf-8")
-        with serving([options.model], config) as server:
+        with serving([options.model, options.other], config) as server:
             found = asyncio.run(measured(server.address, admin_address, options))
     document = {
         "benchmark": "switching",

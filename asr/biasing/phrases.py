@@ -2,7 +2,7 @@
 
 A file of phrases is a glossary with more flags (``asr.data.glossary``): after the phrase, separated by TABs,
 ``critical``, ``boost=NUMBER`` and ``sounds_like=SPELLING``, the last as often as needed. ``$NAME=ITEM|ITEM`` on a line
-of its own is a class, which phrases name as ``$NAME``.
+of its own is a class, which phrases name as ``$NAME``; ``asr.biasing.spoken`` has two more.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+from asr.biasing.spoken import BUILT_IN
 from asr.data.glossary import read_lines
 from asr.errors import InputError, OptionError
 
@@ -206,10 +207,14 @@ def _checked(text: str) -> str:
 
 def _refusal(phrase: Phrase, items: Mapping[str, Sequence[str]], kept: Mapping[str, Phrase]) -> str:
     """Why a phrase cannot be used; "" if it can."""
-    for name in _CLASS.findall(phrase.text):
-        if not items.get(name[1:].upper()):
-            known = ", ".join(f"${one}" for one in sorted(items)) or "none"
-            return f"there is no class {name}, or it is empty; the request has {known}"
+    names = [name.upper() for name in _CLASS.findall(phrase.text)]
+    built_in = [name for name in names if name in BUILT_IN and name[1:] not in items]
+    for name in names:
+        if name not in built_in and not items.get(name[1:]):
+            known = ", ".join(sorted({f"${one}" for one in items} | set(BUILT_IN)))
+            return f"there is no class {name}, or it is empty; there are {known}"
+    if len(built_in) > 1:
+        return f"{len(built_in)} of {', '.join(BUILT_IN)} in it; one is allowed"
     if not any(letter.isalpha() for letter in phrase.text):
         return "no letter in it, so that nothing can be heard of it; write numbers as they are spoken"
     if len(phrase.text.split()) > MAX_WORDS:
@@ -221,11 +226,11 @@ def _refusal(phrase: Phrase, items: Mapping[str, Sequence[str]], kept: Mapping[s
 
 def _written_out(phrase: Phrase, items: Mapping[str, Sequence[str]]) -> Iterator[Phrase]:
     """The phrase with each item of the classes that it names, in every combination."""
-    names = _CLASS.findall(phrase.text)
-    if not names:
+    names = [name.upper() for name in _CLASS.findall(phrase.text)]
+    if not any(name[1:] in items for name in names):
         yield phrase
         return
     literals = _CLASS.split(phrase.text)
-    for chosen in product(*(items[name[1:].upper()] for name in names)):
+    for chosen in product(*(items.get(name[1:], (name,)) for name in names)):
         parts = [literals[0], *(piece for pair in zip(chosen, literals[1:], strict=True) for piece in pair)]
         yield Phrase(text="".join(parts), boost=phrase.boost, critical=phrase.critical)

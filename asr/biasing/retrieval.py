@@ -6,7 +6,7 @@ So the cost of what follows does not grow with the list, and what sounds like no
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from asr.biasing.phrases import Phrase, PhraseSet
 from asr.biasing.sounds import SoundTable, letters
+from asr.biasing.spoken import BUILT_IN, runs
 
 MIN_SIMILARITY = 0.45
 SPANS_WITHIN = 0.12  # of a phrase's best span, for another of it to be tried
@@ -39,16 +40,21 @@ class PhraseIndex:
     """Finds the phrases of a set by their sound. Safe to use from several threads."""
 
     def __init__(self, phrases: PhraseSet, *, is_english: bool = True) -> None:
-        forms = [(form, one) for one in phrases for form in (one.text, *one.sounds_like)]
+        self._patterns = [one for one in phrases if _pattern(one.text)]
+        plain = [one for one in phrases if not _pattern(one.text)]
+        forms = [(form, one) for one in plain for form in (one.text, *one.sounds_like)]
         self._owners = [owner for _, owner in forms]
         self._table = SoundTable([form for form, _ in forms], is_english=is_english)
-        self._exact = {letters(one.text): one for one in phrases}
+        self._exact = {letters(one.text): one for one in plain}
         self._ahead = np.array([CRITICAL_AHEAD * one.critical for one in self._owners], np.float32)
         longest = max((len(form.split()) for form, _ in forms), default=0)
         self._max_words = min(longest + 3, MAX_SPAN_WORDS)
 
     def matches(self, words: Sequence[str]) -> list[Match]:
         """The likeliest phrases of a text and where, best first; not what it holds already."""
+        return [*_coded(self._patterns, words), *self._alike(words)]
+
+    def _alike(self, words: Sequence[str]) -> list[Match]:
         spans = [
             (start, end)
             for start in range(len(words))
@@ -89,6 +95,27 @@ class PhraseIndex:
         plain = text.strip(_PUNCTUATION)
         is_cased = any(letter.isupper() for letter in phrase.text[1:])
         return plain == phrase.text if is_cased else plain.casefold() == phrase.text.casefold()
+
+
+def _pattern(text: str) -> str:
+    """The class of digits or letters that a phrase has; "" for none."""
+    return next((name for name in BUILT_IN if name in text.upper().split()), "")
+
+
+def _coded(patterns: Sequence[Phrase], words: Sequence[str]) -> Iterator[Match]:
+    """Stretches of digits and letters where the words around them are those of a pattern, as they are written."""
+    plain = [letters(word) for word in words]
+    for phrase in patterns:
+        kind, parts = _pattern(phrase.text), phrase.text.split()
+        place = [part.upper() for part in parts].index(kind)
+        ahead, behind = ([letters(part) for part in some] for some in (parts[:place], parts[place + 1 :]))
+        for start, end, written in runs(words, kind):
+            fits = (
+                plain[max(0, start - len(ahead)) : start] == ahead
+                and plain[end : end + len(behind)] == behind
+            )
+            if fits and " ".join(words[start:end]).strip(_PUNCTUATION) != written:
+                yield Match(replace(phrase, text=written), start, end, 1.0)
 
 
 def _makes_way(words: Sequence[str], held: tuple[int, int], match: Match) -> bool:

@@ -140,6 +140,10 @@ class Recognizer:
 
         return CtcPartials(self._model) if isinstance(self._model, TorchCtc) else None
 
+    def warm(self) -> None:
+        """Decode a moment of silence, so that the first caller does not wait for what is made at first use."""
+        self._model.warm()
+
     def close(self) -> None:
         """Free the model's memory."""
         self._model.close()

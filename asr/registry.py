@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -304,8 +305,10 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 def file_hashes(folder: Path) -> dict[str, str]:
     """sha256 of every file below ``folder`` by its relative path, the card excepted."""
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != CARD)
-    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in paths}
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != CARD]
+    with ThreadPoolExecutor() as threads:  # a server waits for it before it loads a version
+        hashes = list(threads.map(sha256_file, paths))
+    return {path.relative_to(folder).as_posix(): found for path, found in zip(paths, hashes, strict=True)}
 
 
 def verify_card(folder: Path, expected_sha256: str = "") -> dict[str, Any]:

@@ -53,16 +53,12 @@ class _Worker:
             self._pipe.send(answer)
 
     def _load(self, resolved: ResolvedModel) -> dict[str, Any]:
-        import numpy as np
-
-        from asr.models.base import DecodingOptions
         from asr.recognizer import Recognizer
-        from asr.units import SAMPLE_RATE_HZ
 
         reference = resolved.reference
         if reference not in self._models:
             recognizer = Recognizer.open(resolved, engine=self._engine, device=self._device)
-            recognizer.decode([np.zeros(SAMPLE_RATE_HZ, np.float32)], DecodingOptions(word_times=False))
+            recognizer.warm()
             self._models[reference] = recognizer
             if (partials := recognizer.partials) is not None:
                 self._partials[reference] = partials

@@ -18,6 +18,7 @@ from asr.results import Hypothesis
 
 Samples = NDArray[np.float32]
 MAX_BEAM_SIZE = 16
+WARM_SAMPLES = 16_000  # 1 s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +68,10 @@ class SpeechModel(Protocol):
         Raises:
             OptionError: a segment is too long, or the language is not known.
         """
+        ...
+
+    def warm(self) -> None:
+        """Decode a moment of silence, so that the first caller does not wait for what is made at first use."""
         ...
 
     def close(self) -> None:

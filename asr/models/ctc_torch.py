@@ -21,7 +21,7 @@ from asr.decoding.ctc_alignment import LogProbs
 from asr.decoding.ctc_decoder import CtcDecoder
 from asr.decoding.ctc_tokens import CtcTokens, read_tokens
 from asr.errors import ModelError, OptionError
-from asr.models.base import DecodingOptions, Samples
+from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.checkpoint import load_wav2vec2
 from asr.models.ctc_frames import FrameGrid, normalized
 from asr.models.precision import has_bfloat16
@@ -87,6 +87,10 @@ class TorchCtc:
         self.tokens: CtcTokens = read_tokens(folder, blank=config.pad_token_id, vocab_size=config.vocab_size)
         self.languages = card_languages(folder)
         self.decoder = CtcDecoder(self.tokens, self.grid, read_language_model(folder))
+
+    def warm(self) -> None:
+        """See :class:`asr.models.base.SpeechModel`."""
+        self.decode([np.zeros(WARM_SAMPLES, np.float32)], DecodingOptions())
 
     def close(self) -> None:
         """Free the model's memory."""

@@ -22,7 +22,7 @@ from asr.biasing.rescoring import rescored
 from asr.biasing.retrieval import index_of
 from asr.errors import ModelError, OptionError
 from asr.features import log_mel
-from asr.models.base import DecodingOptions, Samples
+from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.results import LOOP, SILENCE, Hypothesis, Word
@@ -46,6 +46,7 @@ LOOP_NGRAM = 3
 SCORED_TOGETHER = 8
 SCORED_BEHIND_FRAMES = 25  # half a second
 MIN_PROB = 1e-10
+WARM_TOKENS = 8
 
 
 class _Searched(NamedTuple):
@@ -105,6 +106,12 @@ class CTranslate2Whisper:
     def close(self) -> None:
         """Free the model's memory."""
         self._model.unload_model()
+
+    def warm(self) -> None:
+        """See :class:`asr.models.base.SpeechModel`; briefly, for of silence an untaught model would write for long."""
+        output = self.encode(np.zeros(WARM_SAMPLES, np.float32), own_frames(WARM_SAMPLES))
+        prompt = self._tokenizer.prompt(ENGLISH if ENGLISH in self.languages else self.languages[0])
+        self._model.generate(self._storage.from_array(output), [prompt], max_length=WARM_TOKENS)
 
     def encode(self, samples: Samples, num_frames: int = 0) -> Encoded:
         """Samples (T,) to encoder output (1, E, D), float32.

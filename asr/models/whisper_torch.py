@@ -17,7 +17,7 @@ from asr.biasing.rescoring import rescored
 from asr.biasing.retrieval import index_of
 from asr.errors import OptionError
 from asr.features import log_mel
-from asr.models.base import DecodingOptions, Samples
+from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.checkpoint import load_whisper
 from asr.models.contexts import is_taught, own_frames
 from asr.models.whisper_ct2 import MAX_NEW_TOKENS, timed_words
@@ -46,6 +46,10 @@ class TorchWhisper:
         self._own_length = own_length
         self._tokenizer = WhisperTokenizer(folder / "tokenizer.json")
         self.languages = self._tokenizer.languages
+
+    def warm(self) -> None:
+        """See :class:`asr.models.base.SpeechModel`."""
+        self.decode([np.zeros(WARM_SAMPLES, np.float32)], DecodingOptions())
 
     def close(self) -> None:
         """Free the model's memory."""

@@ -20,7 +20,7 @@ from asr.biasing.spoken import BUILT_IN
 from asr.data.glossary import read_lines
 from asr.errors import InputError, OptionError
 
-DEFAULT_BOOST = 5.0
+DEFAULT_BOOST = 7.0
 MAX_BOOST = 20.0
 MAX_CHARACTERS = 100
 MAX_WORDS = 8

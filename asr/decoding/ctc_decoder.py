@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.biasing.phrases import PhraseSet
+from asr.biasing.phrases import DEFAULT_BOOST, PhraseSet
 from asr.biasing.retrieval import index_of
 from asr.decoding.ctc import (
     BeamSearch,
@@ -31,7 +31,7 @@ from asr.models.ctc_frames import FrameGrid
 from asr.results import Hypothesis, Word
 
 CONTEXT_WORDS = 4  # an n-gram of up to five words looks no further back
-HOTWORD_FACTOR = 2.0  # from a phrase's boost to the library's weight, whose default is 10
+HOTWORD_FACTOR = 10 / DEFAULT_BOOST  # from a phrase's boost to the library's weight, whose default is 10
 NEVER = -1e4  # a log probability that no search follows and no sum overflows on
 
 

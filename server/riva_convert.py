@@ -21,9 +21,9 @@ from asr.streaming.messages import (
     Limits,
     RecognitionResult,
     StreamConfig,
-    StreamInput,
 )
 from server.convert_config import check_size, unknown_numbers
+from server.vocabulary import ServedInput
 
 FORCE_EOU = "force_eou"
 MAX_IGNORED = 50  # metadata is limited
@@ -121,7 +121,7 @@ def call_of(
     return RivaCall(config=checked, ignored=ignored[:MAX_IGNORED])
 
 
-def stream_inputs(request: riva_pb2.StreamingRecognizeRequest, limits: Limits) -> list[StreamInput]:
+def stream_inputs(request: riva_pb2.StreamingRecognizeRequest, limits: Limits) -> list[ServedInput]:
     """A message after the first one: audio, and behind it what its settings ask for.
 
     Raises:
@@ -137,7 +137,7 @@ def stream_inputs(request: riva_pb2.StreamingRecognizeRequest, limits: Limits) -
             "send smaller chunks, 20 to 100 ms each",
             field="audio_content",
         )
-    inputs: list[StreamInput] = [request.audio_content] if request.audio_content else []
+    inputs: list[ServedInput] = [request.audio_content] if request.audio_content else []
     if request.runtime_config.get(FORCE_EOU, "").lower() == "true":
         inputs.append(Finalize())
     return inputs

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from asr.audio.pcm import Encoding, encode_pcm
+from asr.biasing.phrases import PhraseSet
 from asr.errors import AudioError, ExpiredError, LimitError
 from asr.models.base import DecodingOptions
 from asr.results import Hypothesis
@@ -46,11 +47,17 @@ class LengthDecoder:
         self.options: list[DecodingOptions] = []
 
     def work(
-        self, samples: NDArray[np.float32], options: DecodingOptions, utterance: tuple[str, int] | None = None
+        self,
+        samples: NDArray[np.float32],
+        options: DecodingOptions,
+        utterance: tuple[str, int] | None = None,
+        phrases: PhraseSet | None = None,
     ) -> DecodeWork:
         del utterance
         self.num_asked += 1
-        return DecodeWork(model="length", samples=samples, options=options, context=samples.size)
+        return DecodeWork(
+            model="length", samples=samples, options=options, context=samples.size, phrases=phrases
+        )
 
     def wait_alive(self) -> None:
         raise AssertionError("it never dies")

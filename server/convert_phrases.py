@@ -6,6 +6,7 @@ A part of ``server.convert``, which see.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -124,15 +125,15 @@ def _phrases(messages: Sequence[phrases_pb2.Phrase], limits: Limits, path: str) 
 
 
 def _phrase(message: phrases_pb2.Phrase, limits: Limits, path: str) -> Phrase:
+    boost = message.boost if message.HasField("boost") else DEFAULT_BOOST
     try:
-        phrase = Phrase(
-            text=message.text,
-            boost=message.boost if message.HasField("boost") else DEFAULT_BOOST,
-            sounds_like=tuple(message.sounds_like),
-            critical=message.critical,
-        )
+        phrase = Phrase(text=message.text, boost=boost, critical=message.critical)
     except OptionError as error:
         raise OptionError(str(error), field=f"{path}.{error.field}") from error
+    try:
+        phrase = replace(phrase, sounds_like=tuple(message.sounds_like))
+    except OptionError as error:
+        raise OptionError(str(error), field=f"{path}.sounds_like") from error
     for name, forms in (("text", (phrase.text,)), ("sounds_like", phrase.sounds_like)):
         _check_lengths(forms, limits, f"{path}.{name}")
     return phrase

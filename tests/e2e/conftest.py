@@ -119,22 +119,6 @@ def call_audio(spoken: dict[str, Any]) -> NDArray[np.float32]:
 
 
 @pytest.fixture(scope="session")
-def drug_audio() -> dict[str, NDArray[np.float32]]:
-    """By drug, a sentence in which the bundled model mishears it, unless it is told that it may be there; 16 kHz."""
-    from training.synth.speech import HibariEngine
-
-    engine = HibariEngine()
-    sentences = {
-        "apixaban": "Please refill my apixaban before Friday.",
-        "sertraline": "The doctor stopped the sertraline on Monday.",
-    }
-    return {
-        drug: engine.synthesize(text, voice=engine.voices[0], speed=1.0, pitch=1.0, seed=0)
-        for drug, text in sentences.items()
-    }
-
-
-@pytest.fixture(scope="session")
 def pharmacy_text() -> str:
     """Twelve sentences with two drug names, one a line."""
     return PHARMACY

@@ -9,7 +9,9 @@ LexituneError
 │   ├── OptionError            an option outside its range, an unknown key
 │   └── ProtocolError          messages on a stream in an order that is not allowed
 ├── NotFoundError              exit code 2, NOT_FOUND
-│   └── ModelNotFoundError     a model reference that names nothing
+│   ├── ModelNotFoundError     a model reference that names nothing
+│   └── PhraseSetNotFoundError a name under which no phrases are kept
+├── AlreadyExistsError         a name that is taken; ALREADY_EXISTS
 ├── ModelError                 a model that exists but cannot be used; FAILED_PRECONDITION
 │   ├── ChecksumError          bytes that are not the bytes that were published
 │   └── ModelInUseError        a model that calls hold and that shall go
@@ -25,6 +27,8 @@ LexituneError
 from __future__ import annotations
 
 from typing import Any
+
+PHRASE_SET_NOT_FOUND = "PHRASE_SET_NOT_FOUND"  # by which a client tells it from a model that was not found
 
 
 class LexituneError(Exception):
@@ -84,6 +88,24 @@ class NotFoundError(LexituneError):
 
 class ModelNotFoundError(NotFoundError):
     """A model reference names nothing; the message lists the near ones."""
+
+
+class PhraseSetNotFoundError(NotFoundError):
+    """No phrases are kept under a name; the message lists the near ones.
+
+    Attributes:
+        field: the message field that names it, if one does.
+        reason: the machine-readable reason.
+    """
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+        self.reason = PHRASE_SET_NOT_FOUND
+
+
+class AlreadyExistsError(LexituneError):
+    """A name that shall be new is taken."""
 
 
 class ModelError(LexituneError):

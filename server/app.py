@@ -14,8 +14,9 @@ from pathlib import Path
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from asr.phrase_store import PhraseStore
 from asr.registry import Registry
-from asr.v1 import models_pb2_grpc, speech_pb2_grpc
+from asr.v1 import models_pb2_grpc, phrases_pb2_grpc, speech_pb2_grpc
 from server.admin import AdminServicer
 from server.batching import MAX_BATCH, MAX_GPU_BATCH, BatchTimes, DecodeQueue
 from server.caller import ANYONE, Caller
@@ -32,6 +33,7 @@ from server.metrics import Metrics
 from server.metrics_listener import MetricsListener
 from server.models import ModelsServicer
 from server.observe import Observer
+from server.phrase_sets import PhraseSetsServicer
 from server.policies import ADMIN_LISTENER, PUBLIC_LISTENER, Policies
 from server.pool import ModelPool
 from server.quotas import TenantQuotas
@@ -42,6 +44,7 @@ from server.riva import RivaServicer
 from server.riva_convert import riva_language
 from server.tenants import Tenants
 from server.tracing import Tracing, open_tracing
+from server.vocabulary import Vocabularies
 from server.workers import ServedModel, WorkerGroup
 
 MESSAGE_OVERHEAD_BYTES = 64 << 10  # a request around its audio
@@ -153,6 +156,7 @@ class Application:
             observe=self._batch_decoded,
         )
         self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
+        self._vocabularies = Vocabularies(config.limits, PhraseStore.open)
         self._calls = Calls(
             admission=self._admission,
             limits=config.limits,
@@ -164,6 +168,7 @@ class Application:
                 beam_size=config.beam_size,
                 max_queued_s=config.limits.max_queued_s,
                 metrics=self._metrics,
+                vocabularies=self._vocabularies,
             ),
             quotas=TenantQuotas(),
         )
@@ -179,6 +184,9 @@ class Application:
         self._riva = RivaServicer(self._calls, self._config.riva_models, self._languages)
         self._models = ModelsServicer(
             catalog=self._catalog, open_registry=Registry.open, pool=self._pool, limits=self._config.limits
+        )
+        self._phrase_sets = PhraseSetsServicer(
+            open_store=PhraseStore.open, vocabularies=self._vocabularies, limits=self._config.limits
         )
         self._administration = AdminServicer(
             admission=self._admission,
@@ -251,12 +259,14 @@ class Application:
             await asyncio.to_thread(self._tracing.close)
 
     def _mount(self) -> None:
-        add_speech, add_models = (
+        add_speech, add_models, add_phrase_sets = (
             speech_pb2_grpc.add_SpeechServicer_to_server,
             models_pb2_grpc.add_ModelsServicer_to_server,
+            phrases_pb2_grpc.add_PhraseSetsServicer_to_server,
         )
         add_speech(self._speech, self._public)  # type: ignore[no-untyped-call]
         add_models(self._models, self._public)  # type: ignore[no-untyped-call]
+        add_phrase_sets(self._phrase_sets, self._public)  # type: ignore[no-untyped-call]
         self._riva.mount(self._public)
         if self._admin is not None:
             add_models(self._administration, self._admin)  # type: ignore[no-untyped-call]

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from asr.biasing.phrases import PhraseSet
 from asr.errors import LimitError, UnavailableError
 from asr.models.base import DecodingOptions, Samples
 from asr.results import Hypothesis
@@ -53,6 +54,7 @@ class DecodeWork:
         options: how to search.
         context: feature frames in which the model hears it; segments of one context are decoded together.
         utterance: set for an open utterance of a model that hears only what is new of it: the stream and the number.
+        phrases: that it may hold; they change nothing in the search, so work with others or none shares a batch.
     """
 
     model: str
@@ -60,6 +62,7 @@ class DecodeWork:
     options: DecodingOptions
     context: int = 0
     utterance: tuple[str, int] | None = None
+    phrases: PhraseSet | None = None
 
     @property
     def group(self) -> Hashable:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from asr.biasing.phrases import PhraseReport
 from asr.errors import ExpiredError, LimitError, OptionError, ProtocolError, UnavailableError
 from asr.streaming.messages import (
     Goodbye,
@@ -16,8 +17,8 @@ from asr.streaming.messages import (
     Ready,
     RecognitionResult,
     StreamConfig,
-    StreamInput,
     StreamUpdate,
+    Vocabulary,
 )
 from asr.text.languages import language_code
 from server.caller import Caller, current_caller
@@ -32,6 +33,7 @@ from server.quotas import TenantQuotas
 from server.stream import RecognitionStream
 from server.stream_metrics import StreamMetrics
 from server.unpacking import PIECE_BYTES, Unpacked, settled, unpacker
+from server.vocabulary import PhraseChange, Resolved, ServedInput
 from server.workers import ServedModel
 
 UNARY_PIECE_S = 5.0  # a whole recording is worked on in pieces, so that others get their turn
@@ -43,11 +45,12 @@ _M = TypeVar("_M")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recognized:
-    """One recording's finals in the order of their times."""
+    """One recording's finals in the order of their times, and what became of each phrase."""
 
     results: list[RecognitionResult]
     model: ModelIdentity
     duration_s: float
+    phrases: tuple[PhraseReport, ...]
 
 
 class Calls:
@@ -166,13 +169,15 @@ class Calls:
                 results.append(update.event)
 
         source, max_s = Source(_pieces(config, audio)), self.limits.max_unary_s
+        asked = await self._resolved(config)
         async with (
             self._lease(config) as model,
             self._unpacked(config, aiter(source), max_s) as (config, samples),
         ):
             caller = current_caller()
             measured = self._measure(config, model, is_live=False)
-            stream = RecognitionStream(config, model, self._services_of(caller), collect, measured)
+            services = self._services_of(caller)
+            stream = RecognitionStream(config, model, services, collect, measured, asked.phrases)
             if not contained:
                 self._quotas.take(caller, _length_s(config, len(audio)) * config.num_legs)
             else:  # how much there is shows while it is decoded
@@ -187,12 +192,14 @@ class Calls:
                         self._quotas.charge(caller, -stream.received_s * config.num_legs)
                     raise
         results.sort(key=lambda result: (result.start_s, result.channel))
-        return Recognized(results=results, model=model.identity, duration_s=stream.received_s)
+        return Recognized(
+            results=results, model=model.identity, duration_s=stream.received_s, phrases=asked.reports
+        )
 
     async def stream(
         self,
         config: StreamConfig,
-        inputs: AsyncIterator[StreamInput],
+        inputs: AsyncIterator[ServedInput],
         send: Callable[[StreamUpdate], Awaitable[None]],
         ignored_fields: tuple[str, ...] = (),
     ) -> None:
@@ -201,14 +208,20 @@ class Calls:
         Raises:
             LexituneError: alone or in an exception group; see :meth:`server.stream.RecognitionStream.run`.
         """
-        source = Source(inputs)
+        source, asked = Source(inputs), await self._resolved(config)
         async with self._lease(config) as model:
-            ready = Ready(model=model.identity, limits=self.limits, ignored_fields=ignored_fields)
+            ready = Ready(
+                model=model.identity,
+                limits=self.limits,
+                ignored_fields=ignored_fields,
+                phrases=asked.reports,
+            )
             await send(StreamUpdate(event=ready, progress=Progress()))
             async with self._unpacked(config, aiter(source), self.limits.max_stream_s) as (config, samples):
                 caller = current_caller()
                 measured = self._measure(config, model)
-                stream = RecognitionStream(config, model, self._services_of(caller), send, measured)
+                services = self._services_of(caller)
+                stream = RecognitionStream(config, model, services, send, measured, asked.phrases)
                 deadlines = Deadlines(self.limits)
                 watcher = asyncio.create_task(deadlines.watch(stream))
                 try:
@@ -217,6 +230,10 @@ class Calls:
                         await stream.run(_watched(charged, deadlines), source)
                 finally:
                     watcher.cancel()
+
+    async def change(self, vocabulary: Vocabulary) -> PhraseChange:
+        """What the caller's stream does with a vocabulary that came on it; never an error."""
+        return await self._services.vocabularies.change(vocabulary, current_caller().name)
 
     async def drain(self, grace_s: float) -> None:
         """Say goodbye to all streams; end those still open after ``grace_s``, their finals sent."""
@@ -235,6 +252,13 @@ class Calls:
             if not done:
                 break
 
+    async def _resolved(self, config: StreamConfig) -> Resolved:
+        """What the call's vocabulary means now."""
+        if config.vocabulary is None:
+            return Resolved()
+        async with self.waiting():
+            return await self._services.vocabularies.resolve(config.vocabulary, current_caller().name)
+
     def _open_tasks(self) -> set[asyncio.Task[Any]]:
         return {task for task in self._streams.values() if task is not None}
 
@@ -252,8 +276,8 @@ class Calls:
 
     @asynccontextmanager
     async def _unpacked(
-        self, config: StreamConfig, inputs: AsyncIterator[StreamInput], max_s: float
-    ) -> AsyncIterator[tuple[StreamConfig, AsyncIterator[StreamInput]]]:
+        self, config: StreamConfig, inputs: AsyncIterator[ServedInput], max_s: float
+    ) -> AsyncIterator[tuple[StreamConfig, AsyncIterator[ServedInput]]]:
         """The inputs with raw samples, and the config with their format: where a container states it, once it came.
 
         Raises:
@@ -283,11 +307,11 @@ class Calls:
 
     async def _charged(
         self,
-        inputs: AsyncIterator[StreamInput],
+        inputs: AsyncIterator[ServedInput],
         config: StreamConfig,
         caller: Caller,
         stream: RecognitionStream,
-    ) -> AsyncIterator[StreamInput]:
+    ) -> AsyncIterator[ServedInput]:
         """The inputs, their audio counted; what uses up the caller's quota is the last that is served."""
         async for one in inputs:
             if isinstance(one, bytes):
@@ -324,7 +348,7 @@ def _draining() -> UnavailableError:
     return UnavailableError("the server is shutting down; open the stream again", reason="DRAINING")
 
 
-async def _watched(inputs: AsyncIterator[StreamInput], deadlines: Deadlines) -> AsyncIterator[StreamInput]:
+async def _watched(inputs: AsyncIterator[ServedInput], deadlines: Deadlines) -> AsyncIterator[ServedInput]:
     async for one in inputs:
         deadlines.touch()
         yield one
@@ -341,8 +365,8 @@ def _check_length(duration_s: float, max_s: float) -> None:
 
 
 async def _at_most(
-    inputs: AsyncIterator[StreamInput], config: StreamConfig, max_s: float
-) -> AsyncIterator[StreamInput]:
+    inputs: AsyncIterator[ServedInput], config: StreamConfig, max_s: float
+) -> AsyncIterator[ServedInput]:
     """The inputs, while there is no more audio than ``max_s``."""
     num_bytes = 0
     async for one in inputs:
@@ -351,7 +375,7 @@ async def _at_most(
         yield one
 
 
-async def _pieces(config: StreamConfig, audio: bytes) -> AsyncIterator[StreamInput]:
+async def _pieces(config: StreamConfig, audio: bytes) -> AsyncIterator[ServedInput]:
     step = PIECE_BYTES
     if config.container is None:
         step = int(UNARY_PIECE_S * config.sample_rate_hz) * config.frame_bytes

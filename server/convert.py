@@ -1,4 +1,4 @@
-"""Between protobuf and plain values: with its part ``server.convert_config``, all that touches messages of asr.v1.
+"""Between protobuf and plain values: with ``server.convert_config`` and ``.convert_phrases``, all that touches asr.v1.
 
 Requests are checked here, once; a field is blamed by its path on the wire. The servicers name message types in
 their signatures only; statuses and their details are ``server.errors``.
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from asr.errors import ProtocolError
+from asr.biasing.phrases import PhraseReport
+from asr.errors import InputError, ProtocolError
 from asr.registry import ModelSummary, VersionSummary
 from asr.results import Hypothesis, Word
 from asr.streaming.endpointer import FinalReason
@@ -30,11 +31,14 @@ from asr.streaming.messages import (
     StreamConfig,
     StreamInput,
     StreamUpdate,
+    VocabularyApplied,
 )
 from asr.streaming.session import SpeechAwaited, SpeechEnded, SpeechStarted
 from asr.v1 import models_pb2, speech_pb2
 from server.catalog import UnregisteredModel
 from server.convert_config import check_size, ignored_fields, stream_config
+from server.convert_phrases import report_messages, vocabulary
+from server.vocabulary import PhraseChange, unusable
 
 ListedModel = ModelSummary | UnregisteredModel
 
@@ -76,7 +80,7 @@ def unary_call(request: speech_pb2.RecognizeRequest, limits: Limits) -> Call:
     """
     check_size(request.config, limits.max_message_bytes)
     return Call(
-        config=stream_config(request.config),
+        config=stream_config(request.config, limits),
         ignored_fields=ignored_fields(request.config, is_streaming=False),
         audio=request.audio,
     )
@@ -96,12 +100,13 @@ def stream_call(request: speech_pb2.StreamingRecognizeRequest, limits: Limits) -
             f"the first message holds {kind or 'nothing'}; it must hold config", field="config"
         )
     return Call(
-        config=stream_config(request.config), ignored_fields=ignored_fields(request.config, is_streaming=True)
+        config=stream_config(request.config, limits),
+        ignored_fields=ignored_fields(request.config, is_streaming=True),
     )
 
 
-def stream_input(request: speech_pb2.StreamingRecognizeRequest, limits: Limits) -> StreamInput:
-    """A message after the first one.
+def stream_input(request: speech_pb2.StreamingRecognizeRequest, limits: Limits) -> StreamInput | PhraseChange:
+    """A message after the first one; a vocabulary that cannot be used changes nothing, and ends no stream.
 
     Raises:
         ProtocolError: a second config, an empty message, or too much audio in one.
@@ -119,11 +124,17 @@ def stream_input(request: speech_pb2.StreamingRecognizeRequest, limits: Limits) 
             return Finalize()
         case "marker":
             return Marker(request.marker.id)
+        case "vocabulary":
+            try:
+                check_size(request, limits.max_message_bytes, "vocabulary")
+                return vocabulary(request.vocabulary, limits, "vocabulary")
+            except InputError as error:
+                return unusable(error)
         case "config":
             raise ProtocolError("a second config; a stream has one, its first message", field="config")
         case _:
             raise ProtocolError(
-                "a message without audio, finalize or marker; send one of them", field="message"
+                "a message without audio, finalize, marker or vocabulary; send one of them", field="message"
             )
 
 
@@ -144,17 +155,25 @@ def stream_response(update: StreamUpdate) -> speech_pb2.StreamingRecognizeRespon
         case Goodbye(reason=reason, time_left_s=time_left_s):
             response.goodbye.reason = reason
             response.goodbye.time_left.CopyFrom(_duration(time_left_s))
+        case VocabularyApplied(phrases=reports, error=error):
+            response.vocabulary_applied.phrases.extend(report_messages(reports))
+            response.vocabulary_applied.error = error
         case Ready() as ready:
             response.ready.model.CopyFrom(identity_message(ready.model))
             response.ready.limits.CopyFrom(limits_message(ready.limits))
             response.ready.ignored_fields.extend(ready.ignored_fields)
+            response.ready.phrases.extend(report_messages(ready.phrases))
         case None:
             pass
     return response
 
 
 def recognize_response(
-    results: Iterable[RecognitionResult], model: ModelIdentity, duration_s: float, ignored: Iterable[str]
+    results: Iterable[RecognitionResult],
+    model: ModelIdentity,
+    duration_s: float,
+    ignored: Iterable[str],
+    phrases: Iterable[PhraseReport] = (),
 ) -> speech_pb2.RecognizeResponse:
     """The answer to a unary call."""
     return speech_pb2.RecognizeResponse(
@@ -162,6 +181,7 @@ def recognize_response(
         model=identity_message(model),
         duration=_duration(duration_s),
         ignored_fields=list(ignored),
+        phrases=report_messages(phrases),
     )
 
 
@@ -197,6 +217,9 @@ def limits_message(limits: Limits) -> speech_pb2.Limits:
         max_stream_duration=_duration(limits.max_stream_s),
         max_queued_audio=_duration(limits.max_queued_s),
         max_streams=limits.max_streams,
+        max_phrases=limits.max_phrases,
+        max_phrase_characters=limits.max_phrase_characters,
+        max_phrase_sets=limits.max_phrase_sets,
     )
 
 

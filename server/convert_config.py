@@ -20,9 +20,11 @@ from asr.streaming.messages import (
     MAX_RATE_HZ,
     MIN_RATE_HZ,
     LagPolicy,
+    Limits,
     StreamConfig,
 )
 from asr.v1 import speech_pb2
+from server.convert_phrases import vocabulary
 
 MAX_UNKNOWN = 1000  # fields that are looked at
 _ENCODINGS = {
@@ -51,8 +53,12 @@ _OPTION_FIELDS = {
 }
 
 
-def stream_config(config: speech_pb2.RecognitionConfig) -> StreamConfig:
+def stream_config(config: speech_pb2.RecognitionConfig, limits: Limits) -> StreamConfig:
     """The config of a call, checked.
+
+    Args:
+        config: as it came.
+        limits: of its vocabulary.
 
     Raises:
         OptionError: a field is missing, unserved or outside its range; ``field`` is its path.
@@ -79,6 +85,9 @@ def stream_config(config: speech_pb2.RecognitionConfig) -> StreamConfig:
         start_timeout_s=_seconds(config.endpointing.start_timeout) if has_timeout else None,
         start_offset_s=_seconds(config.start_offset),
         lag_policy=_lag_policy(config.lag_policy),
+        vocabulary=vocabulary(config.vocabulary, limits, "config.vocabulary")
+        if config.HasField("vocabulary")
+        else None,
     )
     try:
         checked.session_options()
@@ -87,14 +96,14 @@ def stream_config(config: speech_pb2.RecognitionConfig) -> StreamConfig:
     return checked
 
 
-def check_size(message: Message, max_bytes: int) -> None:
+def check_size(message: Message, max_bytes: int, what: str = "config") -> None:
     """Refuse a config that is not one: whoever reads it would be busy for long.
 
     Raises:
         ProtocolError: it is larger than a message of audio may be.
     """
     if (num_bytes := message.ByteSize()) > max_bytes:
-        raise ProtocolError(f"a config of {num_bytes} bytes; at most {max_bytes} are allowed", field="config")
+        raise ProtocolError(f"a {what} of {num_bytes} bytes; at most {max_bytes} are allowed", field=what)
 
 
 def ignored_fields(config: speech_pb2.RecognitionConfig, *, is_streaming: bool) -> tuple[str, ...]:
@@ -174,5 +183,6 @@ def _unknown_fields(message: Message, path: str) -> Iterable[str]:
     for number in unknown_numbers(message):
         yield f"{path}.{number}"
     for field, value in message.ListFields():
-        if isinstance(value, Message):
-            yield from _unknown_fields(value, f"{path}.{field.name}")
+        inside = [value] if isinstance(value, Message) else value if field.message_type is not None else []
+        found = (name for one in inside for name in _unknown_fields(one, f"{path}.{field.name}"))
+        yield from dict.fromkeys(found)  # of repeated ones each once

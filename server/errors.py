@@ -22,6 +22,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from asr.errors import (
+    AlreadyExistsError,
     AudioError,
     ExpiredError,
     InputError,
@@ -65,6 +66,7 @@ STATUS_TABLE: dict[type[LexituneError], StatusRule] = {
     AudioError: StatusRule(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_AUDIO", field="audio"),
     InputError: StatusRule(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT"),
     NotFoundError: StatusRule(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    AlreadyExistsError: StatusRule(grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS"),
     ModelInUseError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_IN_USE"),
     ModelError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_FAILED"),
     MissingDependencyError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MISSING_DEPENDENCY"),

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from asr.v1 import models_pb2, speech_pb2
+from asr.v1 import models_pb2, phrases_pb2, speech_pb2
 from server.limits import ServingState
 from server.listener import Listener
 
@@ -21,6 +21,7 @@ LIVENESS = "liveness"
 SERVICE_NAMES = (
     speech_pb2.DESCRIPTOR.services_by_name["Speech"].full_name,
     models_pb2.DESCRIPTOR.services_by_name["Models"].full_name,
+    phrases_pb2.DESCRIPTOR.services_by_name["PhraseSets"].full_name,
 )
 _STATUS = health_pb2.HealthCheckResponse
 

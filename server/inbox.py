@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from asr.streaming.messages import StreamInput
+from server.vocabulary import PhraseChange, ServedInput
 
 MESSAGE_BYTES = 64  # that a message counts for at least
 COMMANDS_BYTES = 64 << 10  # of messages without audio that a full inbox takes
@@ -27,7 +27,7 @@ class Inbox:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._messages: list[StreamInput | None] = []
+        self._messages: list[ServedInput | None] = []
         self._held_bytes = 0
         self._taken_bytes = 0
         self._changed = asyncio.Condition()
@@ -38,18 +38,18 @@ class Inbox:
         """Whether more audio has to wait for room."""
         return self._held_bytes >= self._max_bytes
 
-    async def put(self, message: StreamInput | None) -> None:
+    async def put(self, message: ServedInput | None) -> None:
         """Add a message, or None for the end, once there is room."""
         num_bytes = len(message) if isinstance(message, bytes) else 0
         async with self._changed:
             room = self._max_bytes if num_bytes else self._max_bytes + COMMANDS_BYTES
             await self._changed.wait_for(lambda: message is None or self._held_bytes < room)
             self._messages.append(message)
-            self._held_bytes += max(num_bytes, MESSAGE_BYTES)
+            self._held_bytes += max(num_bytes, _other_bytes(message))
             self.received_bytes += num_bytes
             self._changed.notify_all()
 
-    async def take(self) -> list[StreamInput | None]:
+    async def take(self) -> list[ServedInput | None]:
         """All that waits, at least one message, with audio that lies together joined.
 
         What was taken before counts as worked on from now.
@@ -71,12 +71,12 @@ class Source:
         messages: as they come.
     """
 
-    def __init__(self, messages: AsyncIterator[StreamInput]) -> None:
+    def __init__(self, messages: AsyncIterator[ServedInput]) -> None:
         self._messages = messages
         self._ended = asyncio.Event()
         self._waiting: asyncio.Task[Any] | None = None
 
-    async def __aiter__(self) -> AsyncIterator[StreamInput]:
+    async def __aiter__(self) -> AsyncIterator[ServedInput]:
         while not self._ended.is_set():
             self._waiting = asyncio.current_task()
             try:
@@ -99,8 +99,13 @@ class Source:
                 self._waiting.cancel()
 
 
-def _joined(messages: list[StreamInput | None]) -> list[StreamInput | None]:
-    joined: list[StreamInput | None] = []
+def _other_bytes(message: ServedInput | None) -> int:
+    """That a message counts for, its audio apart."""
+    return MESSAGE_BYTES + (message.num_bytes if isinstance(message, PhraseChange) else 0)
+
+
+def _joined(messages: list[ServedInput | None]) -> list[ServedInput | None]:
+    joined: list[ServedInput | None] = []
     payload = bytearray()
     for message in messages:
         if isinstance(message, bytes):

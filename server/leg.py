@@ -11,15 +11,18 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from asr.biasing.phrases import PhraseSet
 from asr.errors import LimitError
 from asr.models.base import DecodingOptions, Samples
+from asr.phrase_store import PhraseStore
 from asr.results import Hypothesis, shift_words
-from asr.streaming.messages import RecognitionResult, StreamConfig
+from asr.streaming.messages import Limits, RecognitionResult, StreamConfig
 from asr.streaming.session import DecodeRequest
 from asr.streaming.stabilizer import Stabilizer
 from asr.text.languages import language_code
 from server.batching import DecodeQueue, DecodeWork, Urgency
 from server.metrics import Metrics
+from server.vocabulary import Vocabularies
 
 INTERIM_WITHIN_S, FINAL_WITHIN_S = 0.5, 0.2  # what is late goes first among equals
 
@@ -30,9 +33,13 @@ class Model(Protocol):
     """What a stream needs of a served model."""
 
     def work(
-        self, samples: Samples, options: DecodingOptions, utterance: tuple[str, int] | None = None
+        self,
+        samples: Samples,
+        options: DecodingOptions,
+        utterance: tuple[str, int] | None = None,
+        phrases: PhraseSet | None = None,
     ) -> DecodeWork:
-        """A segment, or an open utterance so far, as work for the queue."""
+        """A segment, or an open utterance so far, as work for the queue, with the phrases that it may hold."""
         ...
 
 
@@ -47,6 +54,7 @@ class StreamServices:
         max_queued_s: audio of a stream that may wait.
         tenant: whose streams they are, for the queue's turns.
         metrics: what is measured.
+        vocabularies: what callers' vocabularies mean.
     """
 
     decodes: DecodeQueue
@@ -55,6 +63,7 @@ class StreamServices:
     max_queued_s: float
     tenant: str = ""
     metrics: Metrics = field(default_factory=Metrics)
+    vocabularies: Vocabularies = field(default_factory=lambda: Vocabularies(Limits(), PhraseStore.open))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +91,14 @@ class Leg:
     Attributes:
         channel: index of it.
         num_skipped: interims that were not decoded, for another was in work or there was no room.
+        next_phrases: that utterances may hold which have not begun.
     """
 
     def __init__(self, channel: int, config: StreamConfig, model: Model, services: StreamServices) -> None:
         self.channel = channel
         self.num_skipped = 0
+        self.next_phrases: PhraseSet | None = None
+        self._phrases: PhraseSet | None = None  # of the open utterance
         self._name = uuid.uuid4().hex
         self._model = model
         self._decodes = services.decodes
@@ -104,6 +116,10 @@ class Leg:
             language=language,
             max_alternatives=config.max_alternatives,
         )
+
+    def open_utterance(self) -> None:
+        """An utterance has begun; it keeps to its end the phrases that there are now."""
+        self._phrases = self.next_phrases
 
     def close_utterance(self, request: DecodeRequest) -> None:
         """A final is asked for: interims of its utterance come too late from now on."""
@@ -192,8 +208,7 @@ class Leg:
     def _submit(self, request: DecodeRequest, options: DecodingOptions, urgency: Urgency) -> Pending:
         within_s = FINAL_WITHIN_S if urgency is Urgency.FINAL else INTERIM_WITHIN_S
         is_open = urgency is Urgency.INTERIM
-        work = self._model.work(
-            request.samples, options, (self._name, request.utterance_id) if is_open else None
-        )
+        utterance = (self._name, request.utterance_id) if is_open else None
+        work = self._model.work(request.samples, options, utterance, self._phrases)
         future = self._decodes.submit(work, urgency, within_s=within_s, tenant=self._tenant)
         return Pending(self, request, future)

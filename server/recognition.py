@@ -7,11 +7,12 @@ from typing import Any
 
 import grpc
 
-from asr.streaming.messages import StreamInput, StreamUpdate
+from asr.streaming.messages import StreamUpdate, Vocabulary
 from asr.v1 import speech_pb2, speech_pb2_grpc
 from server import convert
 from server.calls import Calls
 from server.errors import status_boundary
+from server.vocabulary import ServedInput
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -31,7 +32,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
                 call = convert.unary_call(request, self._calls.limits)
                 done = await self._calls.recognize(call.config, call.audio)
                 return convert.recognize_response(
-                    done.results, done.model, done.duration_s, call.ignored_fields
+                    done.results, done.model, done.duration_s, call.ignored_fields, done.phrases
                 )
         raise AssertionError("unreachable: the boundary aborts")
 
@@ -52,6 +53,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
 
     async def _inputs(
         self, requests: AsyncIterator[speech_pb2.StreamingRecognizeRequest]
-    ) -> AsyncIterator[StreamInput]:
+    ) -> AsyncIterator[ServedInput]:
         async for request in requests:
-            yield convert.stream_input(request, self._calls.limits)
+            asked = convert.stream_input(request, self._calls.limits)
+            yield await self._calls.change(asked) if isinstance(asked, Vocabulary) else asked

@@ -12,13 +12,14 @@ from typing import Any
 import grpc
 
 from asr.riva.v1 import riva_pb2
-from asr.streaming.messages import RecognitionResult, StreamInput, StreamUpdate
+from asr.streaming.messages import RecognitionResult, StreamUpdate
 from server import riva_convert
 from server.caller import current_caller
 from server.calls import Calls
 from server.errors import status_boundary
 from server.listener import Listener
 from server.riva_convert import RivaCall
+from server.vocabulary import ServedInput
 
 SERVICE_NAME = "nvidia.riva.asr.RivaSpeechRecognition"
 IGNORED_KEY = "lexitune-ignored"
@@ -106,7 +107,7 @@ class RivaServicer:
 
     async def _inputs(
         self, requests: AsyncIterator[riva_pb2.StreamingRecognizeRequest]
-    ) -> AsyncIterator[StreamInput]:
+    ) -> AsyncIterator[ServedInput]:
         async for request in requests:
             inputs = riva_convert.stream_inputs(request, self._calls.limits)
             for one in inputs or [b""]:  # without audio, too, it is a message: the stream does not idle

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
+from asr.biasing.phrases import DEFAULT_BOOST, MAX_BOOST, Phrase, PhraseState, phrase_set
 from asr.errors import OptionError, ProtocolError
 from asr.results import Hypothesis
 from asr.riva.v1 import riva_pb2
@@ -21,12 +22,14 @@ from asr.streaming.messages import (
     Limits,
     RecognitionResult,
     StreamConfig,
-    StreamInput,
+    Vocabulary,
 )
 from server.convert_config import check_size, unknown_numbers
+from server.vocabulary import ServedInput
 
 FORCE_EOU = "force_eou"
 MAX_IGNORED = 50  # metadata is limited
+BOOST_SCALE, MIN_BOOST = 4.0, 1.0  # Riva's 20 is our default, its 80 and more the most
 _ENCODINGS = {
     riva_pb2.AUDIO_ENCODING_UNSPECIFIED: Encoding.LINEAR16,
     riva_pb2.AUDIO_ENCODING_LINEAR_PCM: Encoding.LINEAR16,
@@ -62,7 +65,7 @@ def unary_call(request: riva_pb2.RecognizeRequest, models: Mapping[str, str], li
         OptionError: as for :func:`call_of`.
     """
     check_size(request.config, limits.max_message_bytes)
-    return call_of(request.config, models, interim_results=False)
+    return call_of(request.config, models, limits, interim_results=False)
 
 
 def stream_call(
@@ -80,13 +83,19 @@ def stream_call(
         message = f"the first message holds {kind or 'nothing'}; it must hold streaming_config"
         raise ProtocolError(message, field="streaming_config")
     streaming = request.streaming_config
-    return call_of(streaming.config, models, interim_results=streaming.interim_results)
+    return call_of(streaming.config, models, limits, interim_results=streaming.interim_results)
 
 
 def call_of(
-    config: riva_pb2.RecognitionConfig, models: Mapping[str, str], *, interim_results: bool
+    config: riva_pb2.RecognitionConfig, models: Mapping[str, str], limits: Limits, *, interim_results: bool
 ) -> RivaCall:
-    """A config, checked; ``models`` are selectors by the names that clients write.
+    """A config, checked.
+
+    Args:
+        config: as it came.
+        models: selectors by the names that clients write.
+        limits: of its phrases.
+        interim_results: whether it asks for them.
 
     Raises:
         OptionError: an encoding or a number of channels that is not served.
@@ -103,6 +112,7 @@ def call_of(
             f"{channels} channels; give 1 to {MAX_CHANNELS}", field="config.audio_channel_count"
         )
     container = _CONTAINERS.get(config.encoding)
+    phrases, unused = _phrases(config, limits)
     checked = StreamConfig(
         model=models.get(config.model, config.model),
         container=container or Container.WAV_OR_RAW,
@@ -115,13 +125,14 @@ def call_of(
         max_alternatives=min(max(config.max_alternatives, 1), MAX_ALTERNATIVES),
         interim_results=interim_results,
         end_silence_s=_end_silence_s(config),
+        vocabulary=Vocabulary(phrases=phrases) if phrases else None,
     )
     checked.session_options()
-    ignored = tuple(dict.fromkeys(_ignored(config)))
+    ignored = tuple(dict.fromkeys([*_ignored(config), *unused]))
     return RivaCall(config=checked, ignored=ignored[:MAX_IGNORED])
 
 
-def stream_inputs(request: riva_pb2.StreamingRecognizeRequest, limits: Limits) -> list[StreamInput]:
+def stream_inputs(request: riva_pb2.StreamingRecognizeRequest, limits: Limits) -> list[ServedInput]:
     """A message after the first one: audio, and behind it what its settings ask for.
 
     Raises:
@@ -137,7 +148,7 @@ def stream_inputs(request: riva_pb2.StreamingRecognizeRequest, limits: Limits) -
             "send smaller chunks, 20 to 100 ms each",
             field="audio_content",
         )
-    inputs: list[StreamInput] = [request.audio_content] if request.audio_content else []
+    inputs: list[ServedInput] = [request.audio_content] if request.audio_content else []
     if request.runtime_config.get(FORCE_EOU, "").lower() == "true":
         inputs.append(Finalize())
     return inputs
@@ -214,14 +225,49 @@ def _end_silence_s(config: riva_pb2.RecognitionConfig) -> float | None:
     return min(max(stop_ms / 1000, _MIN_SILENCE_S), _MAX_SILENCE_S)
 
 
+def _phrases(config: riva_pb2.RecognitionConfig, limits: Limits) -> tuple[tuple[Phrase, ...], list[str]]:
+    """The phrases of all contexts that can be used, no more than one vocabulary may have, and paths of the others."""
+    usable: dict[str, Phrase] = {}
+    unused: list[str] = []
+    for number, context in enumerate(config.speech_contexts):
+        boost = _boost(context.boost)
+        for index, text in enumerate(context.phrases):
+            phrase = _phrase(text, boost, limits)
+            if phrase is None:
+                unused.append(f"config.speech_contexts[{number}].phrases[{index}]")
+            elif len(usable) < limits.max_phrases:
+                usable.setdefault(phrase.text.casefold(), phrase)
+            elif phrase.text.casefold() not in usable:
+                unused.insert(0, "config.speech_contexts")  # more of them than the server takes
+                return tuple(usable.values()), unused
+    return tuple(usable.values()), unused
+
+
+def _phrase(text: str, boost: float, limits: Limits) -> Phrase | None:
+    """A phrase, if it can be used."""
+    if len(text) > limits.max_phrase_characters:
+        return None
+    try:
+        phrase = Phrase(text=text, boost=boost)
+        (report,) = phrase_set([phrase])[1]
+    except OptionError:
+        return None
+    return phrase if report.state is not PhraseState.REFUSED else None
+
+
+def _boost(asked: float) -> float:
+    """Of Riva's scale, on which clients send 20 to 100 and below 0 or nothing for the server's default."""
+    if not asked > 0:
+        return DEFAULT_BOOST
+    return min(max(asked / BOOST_SCALE, MIN_BOOST), MAX_BOOST)
+
+
 def _ignored(config: riva_pb2.RecognitionConfig) -> Iterable[str]:
     if config.max_alternatives > MAX_ALTERNATIVES:
         yield "config.max_alternatives"
     stop_ms = config.endpointing_config.stop_history
     if stop_ms > 0 and not _MIN_SILENCE_S <= stop_ms / 1000 <= _MAX_SILENCE_S:
         yield "config.endpointing_config.stop_history"
-    if any(context.phrases for context in config.speech_contexts):
-        yield "config.speech_contexts"
     for number in unknown_numbers(config):
         yield f"config.{number}"
     for number in unknown_numbers(config.endpointing_config):

@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
+from asr.biasing.phrases import PhraseSet
 from asr.errors import LexituneError, LimitError, ProtocolError
 from asr.streaming.messages import (
     Finalize,
@@ -22,7 +23,6 @@ from asr.streaming.messages import (
     Progress,
     StreamConfig,
     StreamEvent,
-    StreamInput,
     StreamUpdate,
 )
 from asr.streaming.pcm_session import ChannelEvent, PcmSession
@@ -30,6 +30,7 @@ from asr.streaming.session import DecodeRequest, SpeechStarted
 from server.inbox import Inbox, Source
 from server.leg import Leg, Model, Pending, StreamServices
 from server.stream_metrics import StreamMetrics
+from server.vocabulary import PhraseChange, ServedInput
 
 SHED_INTERIMS_SHARE = 0.25  # of the audio that may wait; with more, a stream that sheds has no interims
 MAX_PENDING_FINALS = 2  # for each leg; then audio waits, and at last its client
@@ -49,6 +50,7 @@ class RecognitionStream:
         services: what streams share.
         send: sends an update; called by one task only.
         metrics: measures this stream; without one, it is measured nowhere.
+        phrases: that its utterances may hold until a ``PhraseChange`` comes.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class RecognitionStream:
         services: StreamServices,
         send: Callable[[StreamUpdate], Awaitable[None]],
         metrics: StreamMetrics | None = None,
+        phrases: PhraseSet | None = None,
     ) -> None:
         self._config = config
         self._metrics = metrics
@@ -68,6 +71,7 @@ class RecognitionStream:
         self._outbox: asyncio.Queue[StreamEvent | Pending | None] = asyncio.Queue(_MAX_UNSENT)
         self._pcm = PcmSession(config, early_finals=True)
         self._legs = [Leg(channel, config, model, services) for channel in range(config.num_legs)]
+        self._use(phrases)
         self._final_slots = asyncio.Semaphore(MAX_PENDING_FINALS * config.num_legs)
         self._pending_finals: list[Pending] = []
         self._markers: list[tuple[float, Marker]] = []
@@ -93,7 +97,7 @@ class RecognitionStream:
             received_s=self.received_s, processed_s=processed_s, skipped_silence_s=self._skipped_s
         )
 
-    async def run(self, messages: AsyncIterator[StreamInput], source: Source | None = None) -> None:
+    async def run(self, messages: AsyncIterator[ServedInput], source: Source | None = None) -> None:
         """Recognise until ``messages`` end and all finals were sent.
 
         Args:
@@ -144,7 +148,7 @@ class RecognitionStream:
         if self._ended_by is not None and self._patience is not None:
             self._patience.reschedule(asyncio.get_running_loop().time() + GIVE_UP_S)
 
-    async def _read(self, messages: AsyncIterator[StreamInput]) -> None:
+    async def _read(self, messages: AsyncIterator[ServedInput]) -> None:
         async for message in messages:
             if self._sheds and self._inbox.is_full:
                 self.end(_lagging(self._services.max_queued_s))
@@ -164,11 +168,24 @@ class RecognitionStream:
                     case Marker():
                         self._mark(message)
                         events = []
+                    case PhraseChange():
+                        await self._change(message)
+                        events = []
                     case None:
                         await self._finish(group)
                         return
                 await self._apply(events, group)
                 await self._release_markers(self._pcm.settled_s)
+
+    def _use(self, phrases: PhraseSet | None) -> None:
+        """In utterances that begin from now on."""
+        for leg in self._legs:
+            leg.next_phrases = phrases
+
+    async def _change(self, change: PhraseChange) -> None:
+        if not change.applied.error:
+            self._use(change.phrases)
+        await self._outbox.put(change.applied)
 
     def _mark(self, marker: Marker) -> None:
         if len(self._markers) >= MAX_MARKERS:
@@ -189,8 +206,10 @@ class RecognitionStream:
     async def _apply(self, events: list[ChannelEvent], group: asyncio.TaskGroup) -> None:
         for channel, event in events:
             leg = self._legs[channel]
-            if self._metrics is not None and isinstance(event, SpeechStarted):
-                self._metrics.speech_started(channel, event)
+            if isinstance(event, SpeechStarted):
+                leg.open_utterance()
+                if self._metrics is not None:
+                    self._metrics.speech_started(channel, event)
             if not isinstance(event, DecodeRequest):
                 await self._outbox.put(replace(event, channel=channel))
             elif event.is_final:

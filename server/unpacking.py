@@ -23,13 +23,15 @@ from asr.audio.containers import Container
 from asr.audio.pcm import Encoding, PcmFormat
 from asr.audio.wav_stream import WavStream
 from asr.errors import AudioError, LexituneError, OptionError, ProtocolError, UnavailableError
-from asr.streaming.messages import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, StreamConfig, StreamInput
+from asr.streaming.messages import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, StreamConfig
 from asr.units import SAMPLE_RATE_HZ
 from server.unpack_program import END, ERROR, FORMAT, MORE, SAMPLES
+from server.vocabulary import PhraseChange, ServedInput
 
 PIECE_BYTES = 64 << 10  # given to the process at once
 ANSWER_WITHIN_S = 60.0
 MAX_EARLY = 10_000  # messages until the format is known; a header may come byte by byte
+MAX_EARLY_BYTES = 1 << 20  # of phrases until then
 _HEAD = struct.Struct("<cI")
 # Each thread of a numeric library reserves tens of megabytes of what the process may have.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -206,10 +208,10 @@ class Unpacked:
         unpacker: of this stream.
     """
 
-    def __init__(self, inputs: AsyncIterator[StreamInput], unpacker: Unpacker) -> None:
+    def __init__(self, inputs: AsyncIterator[ServedInput], unpacker: Unpacker) -> None:
         self._inputs, self._unpacker = inputs, unpacker
         self._rest = self._unpacked()
-        self._early: list[StreamInput] = []
+        self._early: list[ServedInput] = []
 
     async def begin(self) -> PcmFormat | None:
         """Read until the format is known and no further; None where none is stated, or no audio came.
@@ -217,26 +219,29 @@ class Unpacked:
         Raises:
             AudioError: the audio ends before, or is not what was said.
         """
+        phrase_bytes = 0
         while not self._unpacker.is_decided:
             try:
                 self._early.append(await anext(self._rest))
             except StopAsyncIteration:
                 break
-            if len(self._early) > MAX_EARLY:
+            if isinstance(change := self._early[-1], PhraseChange):
+                phrase_bytes += change.num_bytes
+            if len(self._early) > MAX_EARLY or phrase_bytes > MAX_EARLY_BYTES:
                 raise ProtocolError(
-                    f"{MAX_EARLY} messages, and the audio's header is not there yet; send it first",
+                    f"{len(self._early)} messages, and the audio's header is not there yet; send it first",
                     field="audio",
                 )
         return self._unpacker.format
 
-    async def __aiter__(self) -> AsyncIterator[StreamInput]:
+    async def __aiter__(self) -> AsyncIterator[ServedInput]:
         early, self._early = self._early, []
         for one in early:
             yield one
         async for one in self._rest:
             yield one
 
-    async def _unpacked(self) -> AsyncIterator[StreamInput]:
+    async def _unpacked(self) -> AsyncIterator[ServedInput]:
         has_audio = False
         async for message in self._inputs:
             if not isinstance(message, bytes):

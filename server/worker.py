@@ -86,7 +86,10 @@ class _Worker:
         if first.model not in self._models:
             raise ModelError(f"{first.model} is not loaded any more; open the stream again")
         if first.utterance is None:
-            return self._models[first.model].decode(segments, first.options)
+            phrases = [work.phrases for work in batch]
+            return self._models[first.model].decode(
+                segments, first.options, phrases if any(phrases) else None
+            )
         keys = [work.utterance for work in batch if work.utterance is not None]
         return self._partials[first.model].decode(keys, segments, first.options)
 

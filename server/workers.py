@@ -19,6 +19,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
+from asr.biasing.phrases import PhraseSet
 from asr.errors import UnavailableError
 from asr.models.base import DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
@@ -74,7 +75,11 @@ class ServedModel:
         )
 
     def work(
-        self, samples: Samples, options: DecodingOptions, utterance: tuple[str, int] | None = None
+        self,
+        samples: Samples,
+        options: DecodingOptions,
+        utterance: tuple[str, int] | None = None,
+        phrases: PhraseSet | None = None,
     ) -> DecodeWork:
         """A segment for this model, with the context that it is to be decoded in.
 
@@ -82,6 +87,7 @@ class ServedModel:
             samples: (T,), of a whole utterance or of an open one so far.
             options: how to search.
             utterance: the stream's name and the number of an open utterance; None for a whole one.
+            phrases: that it may hold; of an open utterance that is heard bit by bit, its final alone has them.
         """
         own = self.own_length and is_taught(options.language)
         return DecodeWork(
@@ -90,6 +96,7 @@ class ServedModel:
             options=options,
             context=own_frames(len(samples)) if own else WHISPER_WINDOW_FRAMES,
             utterance=utterance if self.is_incremental else None,
+            phrases=None if self.is_incremental and utterance is not None else phrases,
         )
 
 

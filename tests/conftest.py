@@ -131,6 +131,22 @@ def spoken() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def drug_audio() -> dict[str, Any]:
+    """By drug, a sentence in which the bundled model mishears it unless it is told of it; samples at 16 kHz."""
+    from training.synth.speech import HibariEngine
+
+    engine = HibariEngine()
+    sentences = {
+        "apixaban": "Please refill my apixaban before Friday.",
+        "sertraline": "The doctor stopped the sertraline on Monday.",
+    }
+    return {
+        drug: engine.synthesize(text, voice=engine.voices[0], speed=1.0, pitch=1.0, seed=0)
+        for drug, text in sentences.items()
+    }
+
+
+@pytest.fixture(scope="session")
 def small_ctc() -> Path:
     """The Wav2Vec2-CTC of ``benchmarks/train_small_ctc.py``: it transcribes synthesised speech of a small domain."""
     return Path(__file__).resolve().parent / "data" / "small-ctc"

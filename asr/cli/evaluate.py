@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr.cli.console import message, print_json, reporting, stdout
+from asr.cli.phrases import Phrases, as_rows, phrases_of
 from asr.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def evaluate(
     beam_size: Annotated[int, typer.Option(min=1, max=16, help="1 is greedy.")] = 5,
     workers: Annotated[int, typer.Option(min=1, help="Decodings at the same time.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    phrases: Phrases = None,
 ) -> None:
     """WER, CER, S/D/I, term recall, precision and F1 with intervals; with --against the paired comparison."""
     from asr.data.glossary import read_terms
@@ -53,6 +55,7 @@ def evaluate(
     get_normalizer(name)
     glossary = [term.text for term in read_terms(terms)] if terms else _terms_of_rows(utterances)
     _check_scorable(manifest, utterances)
+    wanted, reports = phrases_of(phrases)
     evaluations: list[Evaluation] = []
     hashes: dict[str, str] = {}
     with reporting() as reporter:
@@ -62,14 +65,18 @@ def evaluate(
             options = DecodingOptions(beam_size=beam_size, word_times=False, language=code)
             with reporter.stage(f"evaluating {reference}", len(utterances)) as stage:
                 done = evaluate_model(
-                    recognizer, utterances, normalizer=name, terms=glossary, options=options, on_row=stage.advance
+                    recognizer, utterances, normalizer=name, terms=glossary, options=options, phrases=wanted,
+                    on_row=stage.advance,
                 )  # fmt: skip
                 evaluations.append(done)
             hashes[f"model {recognizer.reference}"] = recognizer.sha256
             recognizer.close()
-    document = _document(manifest, utterances, evaluations)
+    document = _document(manifest, utterances, evaluations) | (
+        {"phrases": as_rows(reports)} if phrases else {}
+    )
     if report:
         facts = {"Engine": engine, "Beam size": str(beam_size), "Decodings at the same time": str(workers)}
+        facts |= {"Phrases": f"{len(wanted or ())}, from {phrases}"} if phrases else {}
         _write_report(report, document, evaluations)
         _write_page(
             report, manifest, utterances, evaluations, facts | _asked(spoken, glossary, terms), hashes

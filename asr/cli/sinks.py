@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,7 +43,9 @@ class Sink(Protocol):
         ...
 
 
-def open_sink(output_format: str, output: Path | None, sources: Sequence[Source], model: str) -> Sink:
+def open_sink(
+    output_format: str, output: Path | None, sources: Sequence[Source], model: str, *, phrases: str = ""
+) -> Sink:
     """The sink for a format and an ``--output``.
 
     Args:
@@ -51,13 +53,14 @@ def open_sink(output_format: str, output: Path | None, sources: Sequence[Source]
         output: None for stdout.
         sources: everything that was asked for, in its order.
         model: the immutable reference of the model, which rows of jsonl note.
+        phrases: key of the phrases that recordings may hold, which they note, too; "" for none.
 
     Raises:
         OptionError: ``output`` cannot be what it has to be, a file or a folder.
         InputError: two sources would write the same file.
     """
     if output_format == JSONL:
-        return _Rows(output, sources, model)
+        return _Rows(output, sources, model, phrases)
     return _Documents(output_format, output, sources)
 
 
@@ -100,8 +103,8 @@ class _Documents:
 class _Rows:
     """One row of jsonl a source; ``OUTPUT.partial`` holds them until all are done."""
 
-    def __init__(self, output: Path | None, sources: Sequence[Source], model: str) -> None:
-        self._output = output
+    def __init__(self, output: Path | None, sources: Sequence[Source], model: str, phrases: str) -> None:
+        self._output, self._phrases = output, phrases
         self._ids = dict.fromkeys(source.id for source in sources)
         self._model = model
         self._rows: dict[str, str] = {}
@@ -122,6 +125,8 @@ class _Rows:
 
     def write(self, source: Source, transcript: Transcript) -> None:
         row = as_row(source.id, source.audio_filepath, self._model, transcript)
+        if self._phrases:
+            row["phrases"] = self._phrases
         line = self._rows[source.id] = json.dumps(row, ensure_ascii=False)
         if self._output is None:
             typer.echo(line)
@@ -135,7 +140,7 @@ class _Rows:
             self._partial(self._output).unlink(missing_ok=True)
 
     def _read(self, path: Path) -> None:
-        """Take over the rows of this model that were asked for again; say which others are done anew."""
+        """Take over the rows of this model and phrases that were asked for again; say which others are done anew."""
         others: set[str] = set()
         num_broken = num_others = 0
         for line in path.read_bytes().split(b"\n") if path.is_file() else ():
@@ -146,16 +151,17 @@ class _Rows:
                 num_broken += 1
             elif row["id"] not in self._ids:
                 continue
-            elif row.get("model") == self._model:
+            elif row.get("model") == self._model and row.get("phrases", "") == self._phrases:
                 self._rows[row["id"]] = json.dumps(row, ensure_ascii=False)
             else:
                 num_others += 1
-                others.add(str(row.get("model", "a model that it does not name")))
+                others.add(_made_by(row))
         if num_broken:
             message(f"{path}: {num_broken} broken rows; what they held is done again")
         if num_others:
             message(
-                f"{path}: {num_others} rows are of {', '.join(sorted(others))}; done again with {self._model}"
+                f"{path}: {num_others} rows are of {', '.join(sorted(others))}; done again with "
+                f"{_made_by({'model': self._model, 'phrases': self._phrases})}"
             )
 
     def _in_order(self) -> bytes:
@@ -164,6 +170,11 @@ class _Rows:
     @staticmethod
     def _partial(output: Path) -> Path:
         return output.with_name(output.name + ".partial")
+
+
+def _made_by(row: Mapping[str, Any]) -> str:
+    model, phrases = str(row.get("model", "a model that it does not name")), str(row.get("phrases", ""))
+    return f"{model} and phrases {phrases[:12]}" if phrases else model
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import contextlib
 import queue
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,9 +19,11 @@ from rich.text import Text
 from asr.audio.pcm import Encoding, bytes_per_sample
 from asr.cli import connection
 from asr.cli.console import message, print_json, stderr
+from asr.cli.phrases import Phrases, as_rows, phrases_of, tell_refused
 from asr.errors import MissingDependencyError, OptionError
 
 if TYPE_CHECKING:
+    from asr.biasing.phrases import PhraseReport
     from asr.client import RecognitionResult, StreamConfig, StreamUpdate
 
 MICROPHONE_RATE_HZ = 16_000
@@ -60,16 +62,18 @@ def stream(
     certificate: connection.Certificate = None,
     private_key: connection.PrivateKey = None,
     token_file: connection.TokenFile = None,
+    phrases: Phrases = None,
 ) -> None:
     """Stream a recording or the microphone to a server and show what it understands, as it does."""
-    from asr.client import SpeechClient, StreamConfig
+    from asr.client import SpeechClient, StreamConfig, Vocabulary
 
     if (file is None) == (not microphone):
         raise OptionError("give a recording or --microphone, one of the two")
     credentials = connection.credentials_of(
         tls=tls, ca=ca, certificate=certificate, private_key=private_key, token_file=token_file
     )
-    screen = Screen(is_quiet=as_json)
+    wanted, reports = phrases_of(phrases)
+    screen = Screen(is_quiet=as_json, phrases=[one for one in reports if one.reason])
     with contextlib.ExitStack() as stack:
         if file is None:
             source = stack.enter_context(microphone_source(chunk_ms))
@@ -81,6 +85,7 @@ def stream(
             sample_rate_hz=source.sample_rate_hz,
             language=language,
             interim_results=not as_json,
+            vocabulary=Vocabulary(phrases=tuple(wanted)) if wanted else None,
         )
         chunks = paced(source, config) if realtime and file is not None else source.chunks
         client = stack.enter_context(SpeechClient(server, credentials))
@@ -92,10 +97,16 @@ def stream(
 
 
 class Screen:
-    """What the user sees: the interim line on a terminal, finals, and a summary."""
+    """What the user sees: the interim line on a terminal, finals, and a summary.
 
-    def __init__(self, *, is_quiet: bool) -> None:
+    Args:
+        is_quiet: whether finals are kept for the document alone.
+        phrases: what became of those that were not sent.
+    """
+
+    def __init__(self, *, is_quiet: bool, phrases: Sequence[PhraseReport] = ()) -> None:
         self._is_quiet = is_quiet
+        self._phrases = list(phrases)
         self._finals: list[RecognitionResult] = []
         self._model: dict[str, str] = {}
         self._duration_s = 0.0
@@ -130,6 +141,7 @@ class Screen:
             "duration": self._duration_s,
             "text": " ".join(result.text for result in self._finals if result.text),
             "results": [_as_row(result) for result in self._finals],
+            **({"phrases": as_rows(self._phrases)} if self._phrases else {}),
         }
 
     def _greet(self, ready: Any) -> None:
@@ -142,6 +154,8 @@ class Screen:
         message(f"model {ready.model.reference}")
         for field in ready.ignored_fields:
             message(f"the server ignores {field}")
+        tell_refused(ready.phrases)
+        self._phrases += ready.phrases
 
     def _print_final(self, result: RecognitionResult) -> None:
         self._rewrite("")

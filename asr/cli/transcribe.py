@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.console import EXIT_NO, message, reporting
+from asr.cli.phrases import Phrases, phrases_of
 from asr.cli.sources import Samples, Source, file_sources, manifest_sources
 from asr.errors import AudioError, OptionError
 
 if TYPE_CHECKING:
+    from asr.biasing.phrases import PhraseSet
     from asr.cli.sinks import Sink
     from asr.models.base import DecodingOptions
     from asr.recognizer import Recognizer
@@ -58,11 +60,13 @@ def transcribe(
     engine: Annotated[str, typer.Option(help="ctranslate2, or torch as the reference.")] = "ctranslate2",
     beam_size: Annotated[int, typer.Option(min=1, max=16, help="1 is greedy.")] = 5,
     workers: Annotated[int, typer.Option(min=1, help="Decodings at the same time.")] = 2,
+    phrases: Phrases = None,
 ) -> None:
     """Transcribe recordings of any length; failures are listed, the rest is done, exit 1 if any failed."""
     if resume and output is None:
         raise OptionError("--resume needs --output: it goes on with what that holds")
     sources = _sources(files or [], manifest, channels)
+    wanted, _ = phrases_of(phrases)
 
     from asr.cli.sinks import open_sink
     from asr.models.base import DecodingOptions
@@ -71,7 +75,7 @@ def transcribe(
     from asr.text.languages import AUTO, known_code
 
     reference = resolve_model(model).reference
-    sink = open_sink(output_format, output, sources, reference)
+    sink = open_sink(output_format, output, sources, reference, phrases=wanted.key if wanted else "")
     sink.begin(resume=resume)
     todo = [source for source in sources if not sink.has(source)]
     if skipped := len(sources) - len(todo):
@@ -80,7 +84,8 @@ def transcribe(
     if todo:
         recognizer = Recognizer.load(reference, engine=engine, num_workers=workers)
         code = None if language == AUTO else known_code(language, recognizer.languages, reference)
-        failures = _run(todo, sink, recognizer, DecodingOptions(beam_size=beam_size, language=code))
+        options = DecodingOptions(beam_size=beam_size, language=code)
+        failures = _run(todo, sink, recognizer, options, wanted)
     sink.finish()
     for failure in failures:
         message(failure)
@@ -103,7 +108,11 @@ def _sources(files: Sequence[Path], manifest: Path | None, channels: Channels) -
 
 
 def _run(
-    sources: Sequence[Source], sink: Sink, recognizer: Recognizer, options: DecodingOptions
+    sources: Sequence[Source],
+    sink: Sink,
+    recognizer: Recognizer,
+    options: DecodingOptions,
+    phrases: PhraseSet | None,
 ) -> list[str]:
     """Transcribe what can be read; the failures of the rest, a line each."""
     failures: list[str] = []
@@ -123,7 +132,8 @@ def _run(
     started = time.monotonic()
     audio_s = 0.0
     with reporting() as reporter, reporter.stage("transcribing", len(sources)) as stage:
-        for index, transcript in enumerate(recognizer.transcribe_many(recordings(), options)):
+        transcripts = recognizer.transcribe_many(recordings(), options, phrases=phrases)
+        for index, transcript in enumerate(transcripts):
             sink.write(readable[index], transcript)
             audio_s += transcript.duration_s
             stage.advance(f"RTFx {audio_s / max(1e-6, time.monotonic() - started):.1f}")

@@ -5,10 +5,13 @@
 
 from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
+from asr.biasing.kept import KeptPhrases, KeptSummary
+from asr.biasing.phrases import Phrase, PhraseReport, PhraseState
 from asr.client.aio import AsyncSpeechClient
 from asr.client.blocking import SpeechClient
 from asr.client.credentials import Credentials
 from asr.client.wire import Recognition, ServedModel, ServedVersion
+from asr.client.wire_phrases import KeptAnswer
 from asr.streaming.messages import (
     Finalize,
     Goodbye,
@@ -22,6 +25,8 @@ from asr.streaming.messages import (
     RecognitionResult,
     StreamConfig,
     StreamUpdate,
+    Vocabulary,
+    VocabularyApplied,
 )
 from asr.streaming.session import SpeechAwaited, SpeechEnded, SpeechStarted
 
@@ -32,11 +37,17 @@ __all__ = [
     "Encoding",
     "Finalize",
     "Goodbye",
+    "KeptAnswer",
+    "KeptPhrases",
+    "KeptSummary",
     "LagPolicy",
     "Limits",
     "Marker",
     "MarkerReached",
     "ModelIdentity",
+    "Phrase",
+    "PhraseReport",
+    "PhraseState",
     "Progress",
     "Ready",
     "Recognition",
@@ -49,4 +60,6 @@ __all__ = [
     "SpeechStarted",
     "StreamConfig",
     "StreamUpdate",
+    "Vocabulary",
+    "VocabularyApplied",
 ]

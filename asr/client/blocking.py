@@ -9,11 +9,13 @@ from types import TracebackType
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from asr.client import wire
+from asr.biasing.kept import KeptPhrases, KeptSummary
+from asr.client import wire, wire_phrases
 from asr.client.credentials import Credentials
 from asr.client.wire import ClientInput, Recognition, Samples, ServedModel
+from asr.client.wire_phrases import KeptAnswer
 from asr.streaming.messages import ModelIdentity, StreamConfig, StreamUpdate
-from asr.v1 import models_pb2, models_pb2_grpc, speech_pb2, speech_pb2_grpc
+from asr.v1 import models_pb2, models_pb2_grpc, phrases_pb2, phrases_pb2_grpc, speech_pb2, speech_pb2_grpc
 
 SPEECH_SERVICE = speech_pb2.DESCRIPTOR.services_by_name["Speech"].full_name
 
@@ -42,6 +44,7 @@ class SpeechClient:
         )
         self._speech = speech_pb2_grpc.SpeechStub(self._channel)  # type: ignore[no-untyped-call]
         self._models = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
+        self._phrase_sets = phrases_pb2_grpc.PhraseSetsStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> SpeechClient:
         return self
@@ -85,8 +88,8 @@ class SpeechClient:
         """Recognise while audio comes; leaving the iteration cancels the call.
 
         Args:
-            messages: bytes, (T,) samples, ``Finalize`` and ``Marker``; taken by another thread, as the server
-                has room for them. What they raise is raised here.
+            messages: bytes, samples (T,), ``Finalize``, ``Marker``, ``Vocabulary``; taken by another thread, as there
+                is room for them. What they raise is raised here.
             config: what to recognise with and how.
 
         Yields:
@@ -135,6 +138,42 @@ class SpeechClient:
         with self._translated():
             response = self._models.UnloadModel(request, metadata=self._metadata)
         return bool(response.was_loaded)
+
+    def create_phrase_set(self, phrase_set: KeptPhrases) -> KeptAnswer:
+        """Have the server keep phrases by name, for calls to name; and what becomes of each."""
+        request = phrases_pb2.CreatePhraseSetRequest(phrase_set=wire_phrases.phrase_set_message(phrase_set))
+        with self._translated():
+            return wire_phrases.kept_answer(
+                self._phrase_sets.CreatePhraseSet(request, metadata=self._metadata)
+            )
+
+    def get_phrase_set(self, name: str) -> KeptPhrases:
+        """One kept set."""
+        request = phrases_pb2.GetPhraseSetRequest(name=name)
+        with self._translated():
+            response = self._phrase_sets.GetPhraseSet(request, metadata=self._metadata)
+        return wire_phrases.kept_phrases(response.phrase_set)
+
+    def list_phrase_sets(self) -> list[KeptSummary]:
+        """The kept sets by name, without their phrases."""
+        request = phrases_pb2.ListPhraseSetsRequest()
+        with self._translated():
+            response = self._phrase_sets.ListPhraseSets(request, metadata=self._metadata)
+        return [wire_phrases.kept_summary(one) for one in response.phrase_sets]
+
+    def update_phrase_set(self, phrase_set: KeptPhrases) -> KeptAnswer:
+        """Put other phrases and classes in the place of a kept set's own; and what becomes of each."""
+        request = phrases_pb2.UpdatePhraseSetRequest(phrase_set=wire_phrases.phrase_set_message(phrase_set))
+        with self._translated():
+            return wire_phrases.kept_answer(
+                self._phrase_sets.UpdatePhraseSet(request, metadata=self._metadata)
+            )
+
+    def delete_phrase_set(self, name: str) -> None:
+        """Have the server forget a kept set."""
+        request = phrases_pb2.DeletePhraseSetRequest(name=name)
+        with self._translated():
+            self._phrase_sets.DeletePhraseSet(request, metadata=self._metadata)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

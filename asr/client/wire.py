@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 
 from asr.audio.containers import Container
 from asr.audio.pcm import Encoding, encode_pcm
+from asr.biasing.phrases import PhraseReport
+from asr.client.wire_phrases import phrase_reports, vocabulary_message
 from asr.errors import (
+    PHRASE_SET_NOT_FOUND,
+    AlreadyExistsError,
     ExpiredError,
     LexituneError,
     LimitError,
@@ -23,6 +27,7 @@ from asr.errors import (
     ModelNotFoundError,
     NotPermittedError,
     OptionError,
+    PhraseSetNotFoundError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -43,6 +48,8 @@ from asr.streaming.messages import (
     StreamEvent,
     StreamInput,
     StreamUpdate,
+    Vocabulary,
+    VocabularyApplied,
 )
 from asr.streaming.session import SpeechAwaited, SpeechEnded, SpeechStarted
 from asr.v1 import models_pb2, speech_pb2
@@ -77,6 +84,11 @@ _FINAL_REASONS: dict[int, FinalReason] = {
     speech_pb2.FINAL_REASON_END_OF_STREAM: FinalReason.END_OF_STREAM,
 }
 _VERDICTS: dict[int, bool] = {models_pb2.GATE_VERDICT_PASSED: True, models_pb2.GATE_VERDICT_REFUSED: False}
+_PHRASE_LIMITS = (
+    "max_phrases",
+    "max_phrase_characters",
+    "max_phrase_sets",
+)  # that an older server does not tell
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -88,6 +100,7 @@ class Recognition:
     model: ModelIdentity
     duration_s: float
     ignored_fields: tuple[str, ...] = ()
+    phrases: tuple[PhraseReport, ...] = ()
 
     @property
     def text(self) -> str:
@@ -142,6 +155,8 @@ def config_message(config: StreamConfig) -> speech_pb2.RecognitionConfig:
         message.endpointing.max_utterance.CopyFrom(_duration(config.max_utterance_s))
     if config.start_timeout_s is not None:
         message.endpointing.start_timeout.CopyFrom(_duration(config.start_timeout_s))
+    if config.vocabulary is not None:
+        message.vocabulary.CopyFrom(vocabulary_message(config.vocabulary))
     return message
 
 
@@ -168,6 +183,8 @@ def input_request(message: ClientInput, config: StreamConfig) -> speech_pb2.Stre
             return speech_pb2.StreamingRecognizeRequest(finalize=speech_pb2.Finalize())
         case Marker(id=number):
             return speech_pb2.StreamingRecognizeRequest(marker=speech_pb2.Marker(id=number))
+        case Vocabulary():
+            return speech_pb2.StreamingRecognizeRequest(vocabulary=vocabulary_message(message))
         case _:
             return speech_pb2.StreamingRecognizeRequest(audio=audio_bytes(message, config))
 
@@ -203,6 +220,7 @@ def recognition(response: speech_pb2.RecognizeResponse) -> Recognition:
         model=identity(response.model),
         duration_s=_seconds(response.duration),
         ignored_fields=tuple(response.ignored_fields),
+        phrases=phrase_reports(response.phrases),
     )
 
 
@@ -227,8 +245,12 @@ def error_of(call: grpc.RpcError, address: str) -> LexituneError:
     match code:
         case grpc.StatusCode.INVALID_ARGUMENT:
             return OptionError(text, field=blamed)
+        case grpc.StatusCode.NOT_FOUND if reason == PHRASE_SET_NOT_FOUND:
+            return PhraseSetNotFoundError(text, field=blamed)
         case grpc.StatusCode.NOT_FOUND:
             return ModelNotFoundError(text)
+        case grpc.StatusCode.ALREADY_EXISTS:
+            return AlreadyExistsError(text)
         case grpc.StatusCode.FAILED_PRECONDITION:
             return ModelError(text)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -276,6 +298,9 @@ def _event(response: speech_pb2.StreamingRecognizeResponse) -> StreamEvent | Non
             return kind(time_s=_seconds(event.time), utterance_id=event.utterance_id, channel=event.channel)
         case "marker_reached":
             return MarkerReached(id=response.marker_reached.id)
+        case "vocabulary_applied":
+            applied = response.vocabulary_applied
+            return VocabularyApplied(phrases=phrase_reports(applied.phrases), error=applied.error)
         case "goodbye":
             goodbye = response.goodbye
             return Goodbye(reason=goodbye.reason, time_left_s=_seconds(goodbye.time_left))
@@ -293,8 +318,14 @@ def _ready(ready: speech_pb2.Ready) -> Ready:
         max_stream_s=_seconds(ready.limits.max_stream_duration),
         max_queued_s=_seconds(ready.limits.max_queued_audio),
         max_streams=ready.limits.max_streams,
+        **{name: value for name in _PHRASE_LIMITS if (value := getattr(ready.limits, name))},
     )
-    return Ready(model=identity(ready.model), limits=limits, ignored_fields=tuple(ready.ignored_fields))
+    return Ready(
+        model=identity(ready.model),
+        limits=limits,
+        ignored_fields=tuple(ready.ignored_fields),
+        phrases=phrase_reports(ready.phrases),
+    )
 
 
 def _result(result: speech_pb2.RecognitionResult) -> RecognitionResult:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asr.biasing.phrases import PhraseSet
 from asr.data.manifest import Utterance, load_samples
 from asr.evaluation.significance import PairedComparison, bootstrap_interval, paired_bootstrap
 from asr.evaluation.terms import BiasedErrors, TermCounts, biased_errors, term_counts
@@ -170,6 +171,7 @@ def evaluate_model(
     normalizer: str = DEFAULT_NORMALIZER,
     terms: Sequence[str] = (),
     options: DecodingOptions | None = None,
+    phrases: PhraseSet | None = None,
     on_row: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Transcribe every utterance as a recording of its own and score it.
@@ -180,6 +182,7 @@ def evaluate_model(
         normalizer: by name.
         terms: the glossary; without it terms are not scored.
         options: the search; by default beam 5 without word times.
+        phrases: that any utterance may hold.
         on_row: called after each utterance.
 
     Raises:
@@ -196,7 +199,8 @@ def evaluate_model(
 
     started = time.perf_counter()
     hypotheses = []
-    for transcript in recognizer.transcribe_many(recordings(), options or DecodingOptions(word_times=False)):
+    options = options or DecodingOptions(word_times=False)
+    for transcript in recognizer.transcribe_many(recordings(), options, phrases=phrases):
         hypotheses.append(transcript.text)
         on_row()
     compute_s = time.perf_counter() - started

@@ -1,17 +1,19 @@
 """What travels on a stream, as plain values that client and server share; protobuf stays behind their doors.
 
-A client sends a ``StreamConfig``, then audio bytes, ``Finalize`` and ``Marker``; a server answers with
+A client sends a ``StreamConfig``, then audio bytes, ``Finalize``, ``Marker`` and ``Vocabulary``; a server answers with
 ``StreamUpdate``. Times are seconds from the first sample plus the stream's start offset.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from asr.audio.containers import Container
 from asr.audio.pcm import Encoding, bytes_per_sample
+from asr.biasing.phrases import MAX_CHARACTERS, Phrase, PhraseReport
 from asr.errors import OptionError
 from asr.results import Hypothesis
 from asr.streaming.endpointer import FinalReason, SessionOptions
@@ -36,6 +38,9 @@ class Limits:
         max_stream_s: longest stream, in time; of compressed audio, also the most that may come out.
         max_queued_s: audio of one stream that may wait before the server stops reading.
         max_streams: calls served at once.
+        max_phrases: of one vocabulary or kept set, classes written out.
+        max_phrase_characters: of one phrase, at most 100.
+        max_phrase_sets: that a tenant may keep.
     """
 
     max_message_bytes: int = 1 << 20
@@ -46,12 +51,20 @@ class Limits:
     max_stream_s: float = 4 * 3600.0
     max_queued_s: float = 5.0
     max_streams: int = 100
+    max_phrases: int = 500
+    max_phrase_characters: int = MAX_CHARACTERS
+    max_phrase_sets: int = 100
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for one in fields(self):
+            value = getattr(self, one.name)
             if not value > 0:
-                raise OptionError(f"limits.{field.name} is {value}; give a number above 0", field=field.name)
+                raise OptionError(f"limits.{one.name} is {value}; give a number above 0", field=one.name)
+        if self.max_phrase_characters > MAX_CHARACTERS:
+            raise OptionError(
+                f"limits.max_phrase_characters is {self.max_phrase_characters}; give at most {MAX_CHARACTERS}",
+                field="max_phrase_characters",
+            )
 
 
 class LagPolicy(enum.StrEnum):
@@ -59,6 +72,21 @@ class LagPolicy(enum.StrEnum):
 
     BLOCK = "block"  # the sender has to wait
     SHED = "shed"  # no interims, and at last the stream ends
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vocabulary:
+    """What the utterances of a call may hold. Sent on a stream, it counts from the next utterance on.
+
+    Attributes:
+        phrases: each once.
+        phrase_sets: names of sets that the server keeps for this caller.
+        classes: items by the names for which phrases write ``$NAME``; ahead of those of kept sets.
+    """
+
+    phrases: tuple[Phrase, ...] = ()
+    phrase_sets: tuple[str, ...] = ()
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +110,7 @@ class StreamConfig:
         start_timeout_s: audio without speech, from the start, after which the client is told.
         start_offset_s: added to every time of the answer.
         lag_policy: what happens where audio comes faster than it is recognised.
+        vocabulary: what utterances may hold; None for nothing in particular.
     """
 
     model: str = ""
@@ -100,6 +129,7 @@ class StreamConfig:
     start_timeout_s: float | None = None
     start_offset_s: float = 0.0
     lag_policy: LagPolicy = LagPolicy.BLOCK
+    vocabulary: Vocabulary | None = None
 
     @property
     def num_legs(self) -> int:
@@ -142,7 +172,7 @@ class Marker:
     id: int
 
 
-StreamInput = bytes | Finalize | Marker
+StreamInput = bytes | Finalize | Marker | Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,11 +187,12 @@ class ModelIdentity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ready:
-    """The stream may begin; ``ignored_fields`` of its config will not be used."""
+    """The stream may begin; ``ignored_fields`` of its config will not be used, ``phrases`` say what became of each."""
 
     model: ModelIdentity
     limits: Limits
     ignored_fields: tuple[str, ...] = ()
+    phrases: tuple[PhraseReport, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +227,14 @@ class MarkerReached:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VocabularyApplied:
+    """The answer to a ``Vocabulary``: what became of each phrase, or why all stays as it was."""
+
+    phrases: tuple[PhraseReport, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Goodbye:
     """The server will end the stream in ``time_left_s``; reason: MAX_DURATION, IDLE or DRAINING."""
 
@@ -218,7 +257,14 @@ class Progress:
 
 
 StreamEvent = (
-    Ready | RecognitionResult | SpeechStarted | SpeechEnded | SpeechAwaited | MarkerReached | Goodbye
+    Ready
+    | RecognitionResult
+    | SpeechStarted
+    | SpeechEnded
+    | SpeechAwaited
+    | MarkerReached
+    | VocabularyApplied
+    | Goodbye
 )
 
 

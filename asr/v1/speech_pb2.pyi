@@ -1,5 +1,6 @@
 import datetime
 
+from asr.v1 import phrases_pb2 as _phrases_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -74,7 +75,7 @@ class Endpointing(_message.Message):
     def __init__(self, end_silence: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_utterance: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., start_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class RecognitionConfig(_message.Message):
-    __slots__ = ("model", "audio", "language_code", "word_times", "max_alternatives", "endpointing", "start_offset", "interim_results", "interim_interval", "lag_policy")
+    __slots__ = ("model", "audio", "language_code", "word_times", "max_alternatives", "endpointing", "start_offset", "interim_results", "interim_interval", "lag_policy", "vocabulary")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_CODE_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +86,7 @@ class RecognitionConfig(_message.Message):
     INTERIM_RESULTS_FIELD_NUMBER: _ClassVar[int]
     INTERIM_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     LAG_POLICY_FIELD_NUMBER: _ClassVar[int]
+    VOCABULARY_FIELD_NUMBER: _ClassVar[int]
     model: str
     audio: AudioConfig
     language_code: str
@@ -95,7 +97,8 @@ class RecognitionConfig(_message.Message):
     interim_results: bool
     interim_interval: _duration_pb2.Duration
     lag_policy: LagPolicy
-    def __init__(self, model: _Optional[str] = ..., audio: _Optional[_Union[AudioConfig, _Mapping]] = ..., language_code: _Optional[str] = ..., word_times: bool = ..., max_alternatives: _Optional[int] = ..., endpointing: _Optional[_Union[Endpointing, _Mapping]] = ..., start_offset: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interim_results: bool = ..., interim_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lag_policy: _Optional[_Union[LagPolicy, str]] = ...) -> None: ...
+    vocabulary: _phrases_pb2.Vocabulary
+    def __init__(self, model: _Optional[str] = ..., audio: _Optional[_Union[AudioConfig, _Mapping]] = ..., language_code: _Optional[str] = ..., word_times: bool = ..., max_alternatives: _Optional[int] = ..., endpointing: _Optional[_Union[Endpointing, _Mapping]] = ..., start_offset: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., interim_results: bool = ..., interim_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lag_policy: _Optional[_Union[LagPolicy, str]] = ..., vocabulary: _Optional[_Union[_phrases_pb2.Vocabulary, _Mapping]] = ...) -> None: ...
 
 class RecognizeRequest(_message.Message):
     __slots__ = ("config", "audio")
@@ -106,28 +109,32 @@ class RecognizeRequest(_message.Message):
     def __init__(self, config: _Optional[_Union[RecognitionConfig, _Mapping]] = ..., audio: _Optional[bytes] = ...) -> None: ...
 
 class RecognizeResponse(_message.Message):
-    __slots__ = ("results", "model", "duration", "ignored_fields")
+    __slots__ = ("results", "model", "duration", "ignored_fields", "phrases")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DURATION_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    PHRASES_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[RecognitionResult]
     model: ModelIdentity
     duration: _duration_pb2.Duration
     ignored_fields: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, results: _Optional[_Iterable[_Union[RecognitionResult, _Mapping]]] = ..., model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ignored_fields: _Optional[_Iterable[str]] = ...) -> None: ...
+    phrases: _containers.RepeatedCompositeFieldContainer[_phrases_pb2.PhraseReport]
+    def __init__(self, results: _Optional[_Iterable[_Union[RecognitionResult, _Mapping]]] = ..., model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ignored_fields: _Optional[_Iterable[str]] = ..., phrases: _Optional[_Iterable[_Union[_phrases_pb2.PhraseReport, _Mapping]]] = ...) -> None: ...
 
 class StreamingRecognizeRequest(_message.Message):
-    __slots__ = ("config", "audio", "finalize", "marker")
+    __slots__ = ("config", "audio", "finalize", "marker", "vocabulary")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     FINALIZE_FIELD_NUMBER: _ClassVar[int]
     MARKER_FIELD_NUMBER: _ClassVar[int]
+    VOCABULARY_FIELD_NUMBER: _ClassVar[int]
     config: RecognitionConfig
     audio: bytes
     finalize: Finalize
     marker: Marker
-    def __init__(self, config: _Optional[_Union[RecognitionConfig, _Mapping]] = ..., audio: _Optional[bytes] = ..., finalize: _Optional[_Union[Finalize, _Mapping]] = ..., marker: _Optional[_Union[Marker, _Mapping]] = ...) -> None: ...
+    vocabulary: _phrases_pb2.Vocabulary
+    def __init__(self, config: _Optional[_Union[RecognitionConfig, _Mapping]] = ..., audio: _Optional[bytes] = ..., finalize: _Optional[_Union[Finalize, _Mapping]] = ..., marker: _Optional[_Union[Marker, _Mapping]] = ..., vocabulary: _Optional[_Union[_phrases_pb2.Vocabulary, _Mapping]] = ...) -> None: ...
 
 class Finalize(_message.Message):
     __slots__ = ()
@@ -140,20 +147,22 @@ class Marker(_message.Message):
     def __init__(self, id: _Optional[int] = ...) -> None: ...
 
 class StreamingRecognizeResponse(_message.Message):
-    __slots__ = ("ready", "result", "speech_event", "marker_reached", "goodbye", "progress")
+    __slots__ = ("ready", "result", "speech_event", "marker_reached", "goodbye", "vocabulary_applied", "progress")
     READY_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     SPEECH_EVENT_FIELD_NUMBER: _ClassVar[int]
     MARKER_REACHED_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    VOCABULARY_APPLIED_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     ready: Ready
     result: RecognitionResult
     speech_event: SpeechEvent
     marker_reached: MarkerReached
     goodbye: Goodbye
+    vocabulary_applied: VocabularyApplied
     progress: Progress
-    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., result: _Optional[_Union[RecognitionResult, _Mapping]] = ..., speech_event: _Optional[_Union[SpeechEvent, _Mapping]] = ..., marker_reached: _Optional[_Union[MarkerReached, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., result: _Optional[_Union[RecognitionResult, _Mapping]] = ..., speech_event: _Optional[_Union[SpeechEvent, _Mapping]] = ..., marker_reached: _Optional[_Union[MarkerReached, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., vocabulary_applied: _Optional[_Union[VocabularyApplied, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("received", "processed", "lag", "skipped_silence")
@@ -180,7 +189,7 @@ class ModelIdentity(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., reference: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_message_bytes", "max_unary_bytes", "max_unary_duration", "first_message_timeout", "idle_timeout", "max_stream_duration", "max_queued_audio", "max_streams")
+    __slots__ = ("max_message_bytes", "max_unary_bytes", "max_unary_duration", "first_message_timeout", "idle_timeout", "max_stream_duration", "max_queued_audio", "max_streams", "max_phrases", "max_phrase_characters", "max_phrase_sets")
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_UNARY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_UNARY_DURATION_FIELD_NUMBER: _ClassVar[int]
@@ -189,6 +198,9 @@ class Limits(_message.Message):
     MAX_STREAM_DURATION_FIELD_NUMBER: _ClassVar[int]
     MAX_QUEUED_AUDIO_FIELD_NUMBER: _ClassVar[int]
     MAX_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    MAX_PHRASES_FIELD_NUMBER: _ClassVar[int]
+    MAX_PHRASE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    MAX_PHRASE_SETS_FIELD_NUMBER: _ClassVar[int]
     max_message_bytes: int
     max_unary_bytes: int
     max_unary_duration: _duration_pb2.Duration
@@ -197,17 +209,22 @@ class Limits(_message.Message):
     max_stream_duration: _duration_pb2.Duration
     max_queued_audio: _duration_pb2.Duration
     max_streams: int
-    def __init__(self, max_message_bytes: _Optional[int] = ..., max_unary_bytes: _Optional[int] = ..., max_unary_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_message_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_stream_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_queued_audio: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_streams: _Optional[int] = ...) -> None: ...
+    max_phrases: int
+    max_phrase_characters: int
+    max_phrase_sets: int
+    def __init__(self, max_message_bytes: _Optional[int] = ..., max_unary_bytes: _Optional[int] = ..., max_unary_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_message_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_stream_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_queued_audio: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_streams: _Optional[int] = ..., max_phrases: _Optional[int] = ..., max_phrase_characters: _Optional[int] = ..., max_phrase_sets: _Optional[int] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("model", "limits", "ignored_fields")
+    __slots__ = ("model", "limits", "ignored_fields", "phrases")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    PHRASES_FIELD_NUMBER: _ClassVar[int]
     model: ModelIdentity
     limits: Limits
     ignored_fields: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ignored_fields: _Optional[_Iterable[str]] = ...) -> None: ...
+    phrases: _containers.RepeatedCompositeFieldContainer[_phrases_pb2.PhraseReport]
+    def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ignored_fields: _Optional[_Iterable[str]] = ..., phrases: _Optional[_Iterable[_Union[_phrases_pb2.PhraseReport, _Mapping]]] = ...) -> None: ...
 
 class RecognitionResult(_message.Message):
     __slots__ = ("utterance_id", "is_final", "stability", "channel", "start", "end", "alternatives", "final_reason")
@@ -286,3 +303,11 @@ class Goodbye(_message.Message):
     reason: str
     time_left: _duration_pb2.Duration
     def __init__(self, reason: _Optional[str] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class VocabularyApplied(_message.Message):
+    __slots__ = ("phrases", "error")
+    PHRASES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    phrases: _containers.RepeatedCompositeFieldContainer[_phrases_pb2.PhraseReport]
+    error: str
+    def __init__(self, phrases: _Optional[_Iterable[_Union[_phrases_pb2.PhraseReport, _Mapping]]] = ..., error: _Optional[str] = ...) -> None: ...

@@ -59,8 +59,8 @@ class SpeechServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamingRecognize(self, request_iterator, context):
-        """Recognises audio while it arrives. The first request must hold `config`; then come `audio`, `finalize` and
-        `marker` in any order. Half-closing ends the audio: what is still open is made final and the call ends OK.
+        """Recognises audio while it arrives. The first request must hold `config`; then come `audio`, `finalize`,
+        `marker` and `vocabulary` in any order. Half-closing ends the audio: what is still open is made final and the call ends OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

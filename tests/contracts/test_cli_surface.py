@@ -18,8 +18,8 @@ SURFACE = {
     "data synthesize": "--copies --language --out --per-term --seed --templates --terms --text",
     "data validate": "--against --json --model <manifest>",
     "doctor": "--json --model",
-    "evaluate": "--against --beam-size --engine --json --language --model --normalizer --report --terms --workers "
-    "<manifest>",
+    "evaluate": "--against --beam-size --engine --json --language --model --normalizer --phrases --report "
+    "--terms --workers <manifest>",
     "models alias": "<alias_name> <name> <version>",
     "models export": "<directory> <reference>",
     "models import": "--json --name <directory>",
@@ -27,11 +27,11 @@ SURFACE = {
     "models show": "--json <reference>",
     "phrases aliases": "--json --language --model --out --seed <phrases>",
     "serve": "--address --admin-address --config --device --model",
-    "stream": "--ca --certificate --chunk-ms --encoding --json --language --microphone --model --private-key --rate "
-    "--realtime --server --tls --token-file <file>",
+    "stream": "--ca --certificate --chunk-ms --encoding --json --language --microphone --model --phrases --private-key "
+    "--rate --realtime --server --tls --token-file <file>",
     "token": "--days --json",
-    "transcribe": "--beam-size --channels --engine --format --language --manifest --model --output --resume --workers "
-    "<files>",
+    "transcribe": "--beam-size --channels --engine --format --language --manifest --model --output --phrases --resume "
+    "--workers <files>",
 }
 
 

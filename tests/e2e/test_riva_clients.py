@@ -162,18 +162,50 @@ def test_a_foreign_model_is_refused_with_ours(service: Any, recording: Path) -> 
 
 
 def test_what_is_not_used_is_said_behind_the_call(service: Any, recording: Path) -> None:
-    """Boosting, endpointing, settings of its server: all accepted, some of it used."""
+    """Boosting, endpointing, settings of its server: all accepted, much of it used."""
     config = _config(profanity_filter=True, max_alternatives=30)
-    riva.add_word_boosting_to_config(config, ["amlodipine"], 20.0)
+    riva.add_word_boosting_to_config(config, ["amlodipine", "x" * 101, "10 mg"], 20.0)
+    riva.add_word_boosting_to_config(config, ["0.5", "Amlodipine"], -1.0)
     riva.add_custom_configuration_to_config(config, "a:b")
     riva.add_endpoint_parameters_to_config(config, 100, 0.5, 300, 200, 0.9, 0.5)
     _, call = service.stub.Recognize.with_call(
         rasr.RecognizeRequest(config=config, audio=recording.read_bytes())
     )
     ignored = dict(call.trailing_metadata())["lexitune-ignored"].split(",")
-    assert {"config.speech_contexts", "config.max_alternatives", "config.5", "config.24"} <= set(ignored)
+    assert {"config.max_alternatives", "config.5", "config.24"} <= set(ignored)
+    assert [one for one in ignored if "speech_contexts" in one] == [
+        "config.speech_contexts[0].phrases[1]",
+        "config.speech_contexts[1].phrases[0]",
+    ]
     assert "config.endpointing_config.stop_history" not in ignored
     assert {f"config.endpointing_config.{number}" for number in (1, 2, 4, 5, 6)} <= set(ignored)
+
+
+@pytest.mark.parametrize("boost", [-1.0, 0.0, 20.0, 100.0])
+def test_boosted_words_are_heard_in_streams_and_recordings(
+    service: Any, drug_audio: dict[str, Samples], boost: float
+) -> None:
+    payload = encode_pcm(drug_audio["apixaban"], Encoding.LINEAR16)
+    plain, boosted = _config(), _config()
+    riva.add_word_boosting_to_config(boosted, ["apixaban", "rivaroxaban"], boost)
+    without, heard = (
+        "".join(_texts(_streamed(service, _pieces(payload, 3200), config))) for config in (plain, boosted)
+    )
+    assert "apixaban" not in without and "apixaban" in heard
+    assert "".join(_texts(list(service.offline_recognize(payload, boosted).results))) == heard
+
+
+def test_more_words_than_the_server_takes_are_accepted_and_said_to_be_ignored(
+    service: Any, drug_audio: dict[str, Samples]
+) -> None:
+    """The first ones count."""
+    config = _config()
+    words = ["apixaban", *(f"word{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(Limits().max_phrases))]
+    riva.add_word_boosting_to_config(config, words, 20.0)
+    payload = encode_pcm(drug_audio["apixaban"], Encoding.LINEAR16)
+    response, call = service.stub.Recognize.with_call(rasr.RecognizeRequest(config=config, audio=payload))
+    assert dict(call.trailing_metadata())["lexitune-ignored"] == "config.speech_contexts"
+    assert "apixaban" in _texts(list(response.results))[0]
 
 
 def test_empty_contexts_are_not_ignored_wishes(service: Any, recording: Path) -> None:

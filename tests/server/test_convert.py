@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
+from asr.biasing.phrases import MAX_BOOST, Phrase, PhraseReport, PhraseState
 from asr.client import wire
 from asr.errors import OptionError, ProtocolError
 from asr.registry import ModelSummary, VersionSummary
@@ -33,9 +34,11 @@ from asr.streaming.messages import (
     StreamConfig,
     StreamEvent,
     StreamUpdate,
+    Vocabulary,
+    VocabularyApplied,
 )
 from asr.v1 import speech_pb2
-from server import convert, models, recognition
+from server import convert, models, phrase_sets, recognition
 from server.catalog import UnregisteredModel
 
 MODEL = ModelIdentity(name="a", version="3", reference="models:/a/3", sha256="00ff")
@@ -52,8 +55,20 @@ RESULT = RecognitionResult(
     ),
     final_reason=FinalReason.CLIENT,
 )
+REPORTS = (
+    PhraseReport(text="apixaban", state=PhraseState.ACTIVE),
+    PhraseReport(text="Xarelto", state=PhraseState.ALIASED),
+    PhraseReport(text="12", state=PhraseState.REFUSED, reason="no letter in it"),
+)
 EVENTS: list[StreamEvent | None] = [
-    Ready(model=MODEL, limits=Limits(max_streams=7), ignored_fields=("config.99",)),
+    Ready(
+        model=MODEL,
+        limits=Limits(max_streams=7, max_phrases=8, max_phrase_characters=90, max_phrase_sets=5),
+        ignored_fields=("config.99",),
+        phrases=REPORTS,
+    ),
+    VocabularyApplied(phrases=REPORTS),
+    VocabularyApplied(error="too many"),
     RESULT,
     SpeechStarted(time_s=0.5, utterance_id=2),
     SpeechEnded(time_s=0.75, utterance_id=2, channel=1),
@@ -81,6 +96,22 @@ contained = st.builds(
     sample_rate_hz=st.sampled_from([0, 8000, 48_000]),
     channel_count=st.integers(0, 8),
 )
+texts = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=10)
+phrases = st.builds(
+    Phrase,
+    text=texts,
+    boost=st.floats(0, MAX_BOOST, exclude_min=True),
+    sounds_like=st.lists(texts, max_size=3).map(tuple),
+    critical=st.booleans(),
+)
+vocabularies = st.builds(
+    Vocabulary,
+    phrases=st.lists(phrases, max_size=5).map(tuple),
+    phrase_sets=st.lists(texts, max_size=3).map(tuple),
+    classes=st.dictionaries(
+        st.sampled_from(["NAME", "day_1"]), st.lists(texts, unique=True, max_size=3).map(tuple)
+    ),
+)
 configs = contained | st.builds(
     StreamConfig,
     model=st.text(max_size=10),
@@ -98,12 +129,13 @@ configs = contained | st.builds(
     start_offset_s=st.sampled_from([0.0, 12.5]),
     start_timeout_s=st.none() | st.sampled_from([0.1, 7.5]),
     lag_policy=st.sampled_from(LagPolicy),
+    vocabulary=st.none() | vocabularies,
 )
 
 
 @given(configs)
 def test_what_a_client_asks_for_the_server_reads(config: StreamConfig) -> None:
-    assert convert.stream_config(wire.config_message(config)) == config
+    assert convert.stream_config(wire.config_message(config), Limits()) == config
 
 
 @given(st.floats(0, 1e6))
@@ -142,7 +174,7 @@ def test_a_bad_field_is_blamed_by_its_path(
     change: Callable[[speech_pb2.RecognitionConfig], object], field: str, message: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        convert.stream_config(_config(change))
+        convert.stream_config(_config(change), Limits())
     assert caught.value.field == field
     assert message in str(caught.value)
 
@@ -196,7 +228,7 @@ def test_models_are_listed_by_name_and_say_what_is_in_memory() -> None:
 
 def test_the_servicers_build_no_messages() -> None:
     """They may name the types of requests and responses in signatures, and the servicers they derive from."""
-    for module in (recognition, models):
+    for module in (recognition, models, phrase_sets):
         tree = ast.parse(inspect.getsource(module))
         called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         assert not {name for name in called if "_pb2" in name}, module.__name__

@@ -57,6 +57,8 @@ def test_every_error_has_a_code_a_reason_and_its_message(kind: type[errors.Lexit
         (errors.UnavailableError("x"), "UNAVAILABLE"),
         (errors.UnauthenticatedError("x"), "UNAUTHENTICATED"),
         (errors.ModelInUseError("x"), "FAILED_PRECONDITION"),
+        (errors.PhraseSetNotFoundError("x"), "NOT_FOUND"),
+        (errors.AlreadyExistsError("x"), "ALREADY_EXISTS"),
     ],
 )
 def test_the_codes_are_those_of_the_table(error: errors.LexituneError, code: str) -> None:

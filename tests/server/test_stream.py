@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from asr.audio.pcm import Encoding, encode_pcm
+from asr.biasing.phrases import Phrase, PhraseSet
 from asr.errors import AudioError, ExpiredError, LimitError
 from asr.models.base import DecodingOptions
 from asr.results import Hypothesis
@@ -26,11 +27,13 @@ from asr.streaming.messages import (
     StreamConfig,
     StreamInput,
     StreamUpdate,
+    VocabularyApplied,
 )
 from server.batching import DecodeQueue, DecodeWork, Urgency
 from server.errors import first_leaf
 from server.leg import StreamServices
 from server.stream import MAX_PENDING_FINALS, RecognitionStream
+from server.vocabulary import PhraseChange, ServedInput
 
 CHUNK_BYTES = 3200
 
@@ -46,11 +49,17 @@ class LengthDecoder:
         self.options: list[DecodingOptions] = []
 
     def work(
-        self, samples: NDArray[np.float32], options: DecodingOptions, utterance: tuple[str, int] | None = None
+        self,
+        samples: NDArray[np.float32],
+        options: DecodingOptions,
+        utterance: tuple[str, int] | None = None,
+        phrases: PhraseSet | None = None,
     ) -> DecodeWork:
         del utterance
         self.num_asked += 1
-        return DecodeWork(model="length", samples=samples, options=options, context=samples.size)
+        return DecodeWork(
+            model="length", samples=samples, options=options, context=samples.size, phrases=phrases
+        )
 
     def wait_alive(self) -> None:
         raise AssertionError("it never dies")
@@ -88,6 +97,14 @@ def payload(spoken: dict[str, Any]) -> bytes:
     pause = np.zeros(16_000, np.float32)
     parts = [part for samples in [*spoken.values()] * 2 for part in (samples, pause)]
     return encode_pcm(np.concatenate(parts), Encoding.LINEAR16)
+
+
+class PhraseDecoder(LengthDecoder):
+    """Says the phrases that a segment may hold."""
+
+    def decode(self, batch: Sequence[DecodeWork]) -> list[list[Hypothesis]]:
+        super().decode(batch)
+        return [[Hypothesis(text=" ".join(one.text for one in work.phrases or ()))] for work in batch]
 
 
 class Source:
@@ -237,6 +254,41 @@ async def test_channels_that_are_not_separate_are_heard_as_one(
     config = StreamConfig(encoding=Encoding.FLOAT32)
     await RecognitionStream(config, decoder, services, alone.send).run(aiter(Source(payload)))
     assert mixed.results and mixed.results == alone.results
+
+
+async def test_an_utterance_keeps_the_phrases_with_which_it_began(payload: bytes) -> None:
+    """Wherever in the audio the change comes: interims and finals of an utterance have the same ones."""
+    decoder, starts = PhraseDecoder(), list[int]()
+    decodes = DecodeQueue([decoder], max_waiting=100)
+    change = PhraseChange(VocabularyApplied(), PhraseSet((Phrase(text="new"),)))
+    refused = PhraseChange(VocabularyApplied(error="unusable"), None)
+    config = StreamConfig(interim_results=True, interim_interval_s=0.3)
+    with ThreadPoolExecutor(1) as front:
+        services = StreamServices(decodes=decodes, front=front, beam_size=5, max_queued_s=1.0)
+        for place in range(0, len(payload) // CHUNK_BYTES, 7):
+            collector, kept = Collector(), PhraseSet((Phrase(text="old"),))
+
+            async def messages(at: int = place) -> AsyncIterator[ServedInput]:
+                number = 0
+                async for chunk in Source(payload):
+                    if number == at:
+                        yield change
+                        yield refused
+                    number += 1
+                    yield chunk
+
+            stream = RecognitionStream(config, decoder, services, collector.send, phrases=kept)
+            await stream.run(messages())
+            events = [one.event for one in collector.updates]
+            applied = events.index(change.applied)
+            assert events[applied + 1] == refused.applied
+            begun = {one.utterance_id for one in events[:applied] if isinstance(one, SpeechStarted)}
+            assert {(one.utterance_id, one.text) for one in collector.results} == {
+                (number, "old" if number in begun else "new") for number in range(1, 7)
+            }
+            starts.append(len(begun))
+    decodes.close()
+    assert starts == sorted(starts) and set(starts) == set(range(7))
 
 
 async def test_finals_come_in_order_from_many_workers(

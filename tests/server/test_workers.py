@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asr.biasing.phrases import Phrase, PhraseSet
 from asr.errors import ModelError, ModelNotFoundError, OptionError
 from asr.models.base import DecodingOptions
 from asr.models.resolve import resolve_model
-from asr.recognizer import Recognizer
+from asr.recognizer import Recognizer, segment_recording
 from server.batching import DecodeQueue, Urgency, WorkerDiedError
 from server.workers import ANSWER_WITHIN_S, ServedModel, WorkerGroup, WorkerProcess
 
@@ -54,6 +55,36 @@ def test_a_process_says_what_this_one_says_in_a_batch_and_alone(
     assert all(text for row in texts for text in row)
     assert (model.sha256, model.languages) == (recognizer.sha256, recognizer.languages)
     assert model.memory_bytes > 10 << 20
+
+
+def test_segments_with_other_phrases_or_none_share_a_batch_and_get_their_own(
+    group: WorkerGroup, model: ServedModel, drug_audio: dict[str, Any]
+) -> None:
+    segments = {drug: segment_recording(samples)[0].samples for drug, samples in drug_audio.items()}
+    sets = {drug: PhraseSet((Phrase(text=drug),)) for drug in segments}
+    works = {
+        (said, told): model.work(segments[said], OPTIONS, phrases=sets.get(told))
+        for said in segments
+        for told in (*segments, "")
+    }
+    assert len({work.group for work in works.values()}) == 1
+    batch = dict(zip(works, group.workers[0].decode(list(works.values())), strict=True))
+    for (said, told), hypotheses in batch.items():
+        assert (said in hypotheses[0].text) == (said == told)
+        (alone,) = group.workers[1].decode([works[said, told]])
+        assert alone[0].text == hypotheses[0].text
+
+
+def test_of_an_utterance_that_is_heard_bit_by_bit_the_final_alone_has_phrases() -> None:
+    phrases = PhraseSet((Phrase(text="a"),))
+    for is_incremental in (True, False):
+        model = ServedModel(
+            name="m", version="1", reference="m", sha256="", languages=("en",), is_incremental=is_incremental
+        )
+        samples = np.zeros(16_000, np.float32)
+        interim = model.work(samples, OPTIONS, ("stream", 1), phrases)
+        final = model.work(samples, OPTIONS, None, phrases)
+        assert (interim.phrases, final.phrases) == (None if is_incremental else phrases, phrases)
 
 
 def test_errors_come_back_as_what_they_are(

@@ -147,3 +147,14 @@ def test_channels_of_an_unreadable_recording_fail_when_they_are_read(tmp_path: P
     (source,) = file_sources([tmp_path / "empty.wav"], split_channels=True)
     with pytest.raises(AudioError, match="empty"):
         source.read()
+
+
+def test_rows_of_other_phrases_are_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output, sources = tmp_path / "o.jsonl", [_source("a")]
+    for phrases, is_kept in (("", False), ("00ff", False), ("00ff", True), ("ffee", False), ("", False)):
+        sink = open_sink("jsonl", output, sources, MODEL, phrases=phrases)
+        sink.begin(resume=True)
+        assert sink.has(sources[0]) is is_kept
+        sink.write(sources[0], _said("something"))
+        sink.finish()
+    assert f"1 rows are of {MODEL}; done again with {MODEL} and phrases 00ff" in capsys.readouterr().err

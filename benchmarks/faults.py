@@ -1,7 +1,8 @@
 """What the service survives, measured on a server that is a child process: six shows, each a subcommand.
 
-- cancels: connect and cancel at random instants, thousands of times, every fiftieth with FLAC. Memory and descriptors
-  meanwhile and after; then a call that must be served.
+- cancels: thousands of connections, each given up at a random instant of its handshake, before its call, behind its
+  config, in its audio or behind its first result, some with FLAC. Memory and descriptors before, meanwhile and after, and
+  every gauge of what calls hold, which has to be at 0; then a call that must be served.
 - floods: streams that write as fast as they can, then streams that also never read: the server's memory a stream.
 - ramp: as many paced streams as there are slots, alone and then beside twice as many that are refused without end.
 - drain: SIGTERM while many streams are open, each inside its utterance. Every one must get its final.
@@ -53,7 +54,7 @@ def parser_of() -> argparse.ArgumentParser:
         show.add_argument("--json", action="store_true")
     shows.choices["cancels"].add_argument("--cycles", type=int, default=10_000)
     shows.choices["cancels"].add_argument("--together", type=int, default=20)
-    shows.choices["cancels"].add_argument("--longest", type=float, default=0.3, help="s until a cancel [0.3]")
+    shows.choices["cancels"].add_argument("--longest", type=float, default=0.3, help="s in a phase [0.3]")
     shows.choices["floods"].add_argument("--streams", type=int, default=20)
     shows.choices["floods"].add_argument("--seconds", type=float, default=30.0, help="of each flood [30]")
     shows.choices["ramp"].add_argument("--streams", type=int, default=16, help="slots of the server [16]")
@@ -86,7 +87,8 @@ async def measured(
     options: argparse.Namespace, server: ServerProcess, rows: Sequence[Utterance], recordings: list[Samples]
 ) -> dict[str, Any]:
     """The figures of one show."""
-    from benchmarks.measure.abuse import cancels, floods, ramp
+    from benchmarks.measure.abuse import floods, ramp
+    from benchmarks.measure.connections import cancels
     from benchmarks.measure.shares import cost, drain, voices
 
     match options.show:

@@ -1,4 +1,4 @@
-"""Clients that behave badly, shown to a server: they cancel, flood it, never read, and ask for more than there is.
+"""Clients that behave badly, shown to a server: they flood it, never read, and ask for more than there is.
 
 Shows of ``benchmarks/faults.py``.
 """
@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,29 +39,6 @@ async def cut(samples: Samples) -> AsyncIterator[Samples]:
         yield samples[start : start + CHUNK_SAMPLES]
 
 
-async def _cancel_once(
-    client: AsyncSpeechClient, samples: Samples, after_s: float, *, compressed: bool
-) -> str:
-    """One stream that its client gives up after ``after_s``; what the server had said by then if it was no OK."""
-    from asr.client import Container, StreamConfig
-
-    config = StreamConfig(interim_results=True, interim_interval_s=0.1)
-    messages: Any = cut(samples)
-    if compressed:
-        config = replace(config, container=Container.FLAC, sample_rate_hz=0, channel_count=0)
-        messages = [flac(samples)]
-
-    async def follow() -> None:
-        async for _update in client.stream(messages, config):
-            pass
-
-    following = asyncio.create_task(follow())
-    await asyncio.sleep(after_s)
-    following.cancel()
-    (end,) = await asyncio.gather(following, return_exceptions=True)
-    return "" if end is None or isinstance(end, asyncio.CancelledError) else type(end).__name__
-
-
 def flac(samples: Samples) -> bytes:
     """A recording as a FLAC file."""
     import soundfile
@@ -70,54 +46,6 @@ def flac(samples: Samples) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, 16_000, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
-
-
-async def cancels(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
-    """Streams that are given up at random instants: what the server holds meanwhile and after."""
-    from asr.client import AsyncSpeechClient
-
-    rng = random.Random(options.seed)
-    points: list[dict[str, Any]] = []
-    errors: dict[str, int] = {}
-    async with AsyncSpeechClient(server.address) as client:
-        await client.wait_until_serving()
-        left = iter(range(options.cycles))
-
-        async def cycle() -> None:
-            for number in left:
-                samples, after_s = recordings[number % len(recordings)], rng.uniform(0, options.longest)
-                error = await _cancel_once(client, samples, after_s, compressed=number % 50 == 0)
-                errors[error] = errors.get(error, 0) + bool(error)
-                if number % max(1, options.cycles // 10) == 0:
-                    point = {"resident_mb": server.resident_mb(), "descriptors": server.num_descriptors()}
-                    points.append({"cycles": number, **point})
-
-        began_s = time.monotonic()
-        await asyncio.gather(*(cycle() for _ in range(options.together)))
-        took_s = time.monotonic() - began_s
-        answer = await client.recognize(recordings[0])
-    after = {"resident_mb": server.resident_mb(), "descriptors": server.num_descriptors()}
-    gauges = await asyncio.to_thread(_gauges, options.metrics)
-    return {
-        "cycles": options.cycles,
-        "together": options.together,
-        "seconds": took_s,
-        "points": points,
-        "after": after,
-        "errors": {name: count for name, count in errors.items() if count},
-        "gauges": gauges,
-        "text": answer.text,
-    }
-
-
-def _gauges(address: str) -> dict[str, float]:
-    """What the server's metrics say is still held."""
-    import urllib.request
-
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
-        lines = page.read().decode().splitlines()
-    name = "lexitune_streams_active"
-    return {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith(name)}
 
 
 async def _flood(client: AsyncSpeechClient, samples: Samples, *, reads: bool, until: asyncio.Event) -> float:

@@ -14,6 +14,13 @@ import pytest
 from asr.data.manifest import Utterance, write_manifest
 from server.bench_command import CHECKOUT, environment
 
+GAUGES = (
+    "lexitune_streams_active",
+    "lexitune_rpcs_active",
+    "lexitune_decodes_waiting",
+    "lexitune_model_leases",
+)
+
 
 @pytest.fixture(scope="module")
 def manifest(spoken_utterances: list[Utterance], tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -33,12 +40,13 @@ def show(name: str, manifest: Path, *arguments: str) -> dict[str, Any]:
     return document
 
 
-def test_cancelled_streams_leave_nothing_behind(manifest: Path) -> None:
+def test_connections_that_are_given_up_leave_nothing_behind(manifest: Path) -> None:
     found = show("cancels", manifest, "--cycles", "150", "--together", "10", "--longest", "0.1")
-    assert found["cycles"] == 150 and len(found["points"]) == 10
-    assert found["gauges"] == {"lexitune_streams_active": 0}
-    assert found["errors"].keys() <= {"LimitError"}
-    assert found["after"]["descriptors"] <= max(point["descriptors"] for point in found["points"]) + 2
+    assert sum(found["phases"].values()) == found["cycles"] == 150 and len(found["points"]) == 10
+    assert found["phases"].keys() == {"handshake", "connect", "config", "audio", "results"}
+    assert found["gauges"] == dict.fromkeys(GAUGES, 0)
+    assert found["errors"] == {}
+    assert found["after"]["descriptors"] <= found["before"]["descriptors"] + 2
     assert "aspirin" in found["text"]
 
 

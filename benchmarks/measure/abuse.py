@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.synchronize import Event
 
-    from asr.client import AsyncSpeechClient
+    from asr.client import AsyncSpeechClient, StreamConfig
+    from benchmarks.measure.client import Pace
     from benchmarks.measure.server_process import ServerProcess
 
 Samples = NDArray[np.float32]
@@ -152,13 +153,45 @@ def _refused_beside(address: str, clients: int, seed: int) -> Iterator[list[floa
         process.join()
 
 
-async def ramp(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
-    """Streams in all slots, alone and beside twice as many that are refused without end."""
-    from benchmarks.measure.client import Pace, live_config, run_streams
+def capacity(address: str, recordings: Sequence[Samples], seed: int) -> int:
+    """The most streams, one of each recording at most, that a server without a limit of slots carries.
+
+    As ``lexitune bench load --find-capacity`` means it: p95 of word commit under 2 s, every stream answered to its end.
+    """
+    from benchmarks.load import find_capacity
+    from benchmarks.measure.client import run_streams
     from benchmarks.measure.latency import add_up, as_document, measure
 
+    config, pace = _spoken(seed)
+
+    def probe(streams: int) -> dict[str, Any]:
+        logs = asyncio.run(run_streams(address, recordings[:streams], config, pace, ramp_s=0.5))
+        figures = as_document(add_up(measure(log, ()) for log in logs))
+        return {"streams": streams, "completed": sum(log.is_complete for log in logs), **figures}
+
+    probe(1)  # warm; not counted
+    most, _ = find_capacity(probe, start=16, most=len(recordings))
+    return max(most, 1)
+
+
+def _spoken(seed: int) -> tuple[StreamConfig, Pace]:
+    """Streams with interims, sent as they would be spoken."""
+    from benchmarks.measure.client import Pace, live_config
+
     config = live_config("", interim_interval_s=None, end_silence_s=None)
-    pace = Pace(seed=options.seed, chunk_ms=(20, 100), jitter_s=0.0)
+    return config, Pace(seed=seed, chunk_ms=(20, 100), jitter_s=0.0)
+
+
+async def ramp(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
+    """Streams in all slots, which are what the machine carries, alone and beside twice as many clients that are refused.
+
+    Three times the capacity is asked for: by the accepted streams for as long as they last, and at any instant by two
+    clients for each slot, which come again a second after each refusal.
+    """
+    from benchmarks.measure.client import run_streams
+    from benchmarks.measure.latency import add_up, as_document, measure
+
+    config, pace = _spoken(options.seed)
     sides: dict[str, Any] = {}
     refusals: list[float] = []
     for side in ("alone", "beside refusals") * options.rounds:

@@ -12,7 +12,6 @@ import enum
 import gc
 import random
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from benchmarks.measure.abuse import CHUNK_SAMPLES, Samples, flac
+from benchmarks.measure.scrape import gauges_of_calls
 
 if TYPE_CHECKING:
     from asr.client import StreamConfig
@@ -34,7 +34,6 @@ COMPRESSED_EVERY = 25  # cycles
 CONNECT_S = 0.01  # a connection on one machine takes less
 RESULT_WITHIN_S = 30.0
 QUIET_WITHIN_S = 30.0
-LOADED = ("lexitune_model_load_seconds", "lexitune_model_memory_bytes")  # of models in memory, not of calls
 
 
 class Phase(enum.StrEnum):
@@ -231,18 +230,3 @@ async def _quiet(address: str) -> tuple[dict[str, float], float | None]:
         if waited_s > QUIET_WITHIN_S:
             return gauges, None
         await asyncio.sleep(0.1)
-
-
-def gauges_of_calls(address: str) -> dict[str, float]:
-    """All gauges of the server but those of the models in memory; a server without calls has each at 0."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
-        families = list(text_string_to_metric_families(page.read().decode()))
-    return {
-        sample.name + "".join(f" {key}={value}" for key, value in sample.labels.items()): float(sample.value)
-        for family in families
-        if family.type == "gauge" and family.name.startswith("lexitune_")
-        if family.name not in LOADED and not family.name.endswith("_created")  # of counters: when they began
-        for sample in family.samples
-    }

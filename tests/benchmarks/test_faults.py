@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,22 @@ def test_a_stopped_server_sends_every_final(manifest: Path) -> None:
     found = show("drain", manifest, "--streams", "12", "--grace", "2")
     assert found["with_all_their_words"] == found["streams"] == 12
     assert found["ends"] == {"DRAINING": 12}
+
+
+def test_slots_are_what_the_machine_carries_if_none_are_given(manifest: Path) -> None:
+    found = show("ramp", manifest, "--most", "2", "--rounds", "1", "--duration", "3")
+    assert 1 <= found["slots"] <= 2
+    assert [side["completed"] for side in found["sides"].values()] == [found["slots"]] * 2
+
+
+def test_tenants_who_speak_at_once_get_their_own_words(
+    spoken_utterances: list[Utterance], tmp_path: Path
+) -> None:
+    terms = ("aspirin", "train", "library")
+    rows = [replace(row, terms=(term,)) for row, term in zip(spoken_utterances, terms, strict=True)]
+    write_manifest(tmp_path / "manifest.jsonl", rows)
+    found = show("voices", tmp_path / "manifest.jsonl", "--groups", "3", "--minutes", "0.1")
+    assert found["tenants"] == 3
+    assert found["as_alone"] == found["utterances"] >= 6
+    assert found["words"] > 20 and found["foreign_words"] == 0
+    assert found["batches"] > 0

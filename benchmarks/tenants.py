@@ -56,17 +56,10 @@ def speech() -> Samples:
 
 def write_config(folder: Path, workers: int) -> tuple[Path, dict[str, str]]:
     """A server's configuration with both tenants, and their tokens."""
-    from server.tenants import hash_token, make_token
+    from benchmarks.measure.tenancy import write_tenants
 
-    tokens = {name: make_token() for name in TENANTS}
     tenants = folder / "tenants.toml"
-    tenants.write_text(
-        "\n".join(
-            f'[tenants.{name}]\nmodels = ["*"]\n[[tenants.{name}.tokens]]\n'
-            f'sha256 = "{hash_token(token)}"\nexpires = 2999-01-01T00:00:00Z'
-            for name, token in tokens.items()
-        )
-    )
+    tokens = write_tenants(tenants, TENANTS)
     config = folder / "server.toml"
     config.write_text(f'tenants = "{tenants}"\ndecode_workers = {workers}\n[limits]\nmax_streams = 1000\n')
     return config, tokens

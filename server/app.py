@@ -173,7 +173,11 @@ class Application:
             quotas=TenantQuotas(),
         )
         self._make_servicers()
-        self._metrics.count_streams(lambda: self._admission.num_active)
+        self._metrics.count_held(
+            streams=lambda: self._admission.num_active,
+            decodes=lambda: self._decodes.num_waiting,
+            leases=lambda: self._pool.num_all_leases,
+        )
         self._health = Health((*SERVICE_NAMES, RIVA_SERVICE), map(short_name, self._catalog.served))
         self._mount()
         self.admin_address = ""

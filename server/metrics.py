@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -52,6 +53,13 @@ class Metrics:
             "Slots that calls hold: one for each, or for each leg.",
             registry=registry,
         )
+        self._rpcs_active = Gauge("lexitune_rpcs_active", "RPCs that are open.", registry=registry)
+        self._decodes_waiting = Gauge(
+            "lexitune_decodes_waiting", "Segments that wait to be decoded.", registry=registry
+        )
+        self._leases = Gauge(
+            "lexitune_model_leases", "Calls that hold a model version in memory.", registry=registry
+        )
         self._rejected = Counter(
             "lexitune_streams_rejected",
             "Calls refused or ended because the server had no room or did not serve, by reason.",
@@ -83,9 +91,17 @@ class Metrics:
         self._changing = threading.Lock()
         self._unknown = self._series(UNKNOWN_MODEL)
 
-    def count_streams(self, num_active: Callable[[], int]) -> None:
-        """Ask ``num_active`` at each scrape."""
-        self._streams_active.set_function(num_active)
+    def count_held(
+        self, *, streams: Callable[[], int], decodes: Callable[[], int], leases: Callable[[], int]
+    ) -> None:
+        """Ask at each scrape, on its thread, for the slots, waiting segments and leases of now."""
+        self._streams_active.set_function(streams)
+        self._decodes_waiting.set_function(decodes)
+        self._leases.set_function(leases)
+
+    def open_rpc(self) -> AbstractContextManager[object]:
+        """A block in which an RPC is open."""
+        return self._rpcs_active.track_inprogress()
 
     def model(self, reference: str) -> ModelMetrics:
         """The series of a loaded version."""

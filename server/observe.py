@@ -74,7 +74,7 @@ class Observer(grpc.aio.ServerInterceptor):
         context.set_trailing_metadata(call.metadata)
         began_s, code = time.monotonic(), grpc.StatusCode.UNKNOWN
         span = self._tracing.rpc(call, metadata) if self._tracing is not None else nullcontext(None)
-        with span as ended:
+        with self._metrics.open_rpc(), span as ended:
             try:
                 yield
                 code = _code(context)

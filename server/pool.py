@@ -62,6 +62,11 @@ class ModelPool(Generic[LoadedModel]):
             self._size(one.result()) for one in loaded if not one.cancelled() and one.exception() is None
         )
 
+    @property
+    def num_all_leases(self) -> int:
+        """Leases of all models now; from any thread."""
+        return sum(entry.num_leases for entry in list(self._entries.values()))
+
     def num_leases(self, reference: str) -> int:
         """Leases of a model now."""
         entry = self._entries.get(reference)

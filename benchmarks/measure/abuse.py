@@ -1,4 +1,4 @@
-"""Clients that behave badly, shown to a server: they cancel, flood it, never read, and ask for more than there is.
+"""Clients that behave badly, shown to a server: they flood it, never read, and ask for more than there is.
 
 Shows of ``benchmarks/faults.py``.
 """
@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.synchronize import Event
 
-    from asr.client import AsyncSpeechClient
+    from asr.client import AsyncSpeechClient, StreamConfig
+    from benchmarks.measure.client import Pace
     from benchmarks.measure.server_process import ServerProcess
 
 Samples = NDArray[np.float32]
@@ -40,29 +40,6 @@ async def cut(samples: Samples) -> AsyncIterator[Samples]:
         yield samples[start : start + CHUNK_SAMPLES]
 
 
-async def _cancel_once(
-    client: AsyncSpeechClient, samples: Samples, after_s: float, *, compressed: bool
-) -> str:
-    """One stream that its client gives up after ``after_s``; what the server had said by then if it was no OK."""
-    from asr.client import Container, StreamConfig
-
-    config = StreamConfig(interim_results=True, interim_interval_s=0.1)
-    messages: Any = cut(samples)
-    if compressed:
-        config = replace(config, container=Container.FLAC, sample_rate_hz=0, channel_count=0)
-        messages = [flac(samples)]
-
-    async def follow() -> None:
-        async for _update in client.stream(messages, config):
-            pass
-
-    following = asyncio.create_task(follow())
-    await asyncio.sleep(after_s)
-    following.cancel()
-    (end,) = await asyncio.gather(following, return_exceptions=True)
-    return "" if end is None or isinstance(end, asyncio.CancelledError) else type(end).__name__
-
-
 def flac(samples: Samples) -> bytes:
     """A recording as a FLAC file."""
     import soundfile
@@ -70,54 +47,6 @@ def flac(samples: Samples) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, 16_000, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
-
-
-async def cancels(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
-    """Streams that are given up at random instants: what the server holds meanwhile and after."""
-    from asr.client import AsyncSpeechClient
-
-    rng = random.Random(options.seed)
-    points: list[dict[str, Any]] = []
-    errors: dict[str, int] = {}
-    async with AsyncSpeechClient(server.address) as client:
-        await client.wait_until_serving()
-        left = iter(range(options.cycles))
-
-        async def cycle() -> None:
-            for number in left:
-                samples, after_s = recordings[number % len(recordings)], rng.uniform(0, options.longest)
-                error = await _cancel_once(client, samples, after_s, compressed=number % 50 == 0)
-                errors[error] = errors.get(error, 0) + bool(error)
-                if number % max(1, options.cycles // 10) == 0:
-                    point = {"resident_mb": server.resident_mb(), "descriptors": server.num_descriptors()}
-                    points.append({"cycles": number, **point})
-
-        began_s = time.monotonic()
-        await asyncio.gather(*(cycle() for _ in range(options.together)))
-        took_s = time.monotonic() - began_s
-        answer = await client.recognize(recordings[0])
-    after = {"resident_mb": server.resident_mb(), "descriptors": server.num_descriptors()}
-    gauges = await asyncio.to_thread(_gauges, options.metrics)
-    return {
-        "cycles": options.cycles,
-        "together": options.together,
-        "seconds": took_s,
-        "points": points,
-        "after": after,
-        "errors": {name: count for name, count in errors.items() if count},
-        "gauges": gauges,
-        "text": answer.text,
-    }
-
-
-def _gauges(address: str) -> dict[str, float]:
-    """What the server's metrics say is still held."""
-    import urllib.request
-
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
-        lines = page.read().decode().splitlines()
-    name = "lexitune_streams_active"
-    return {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith(name)}
 
 
 async def _flood(client: AsyncSpeechClient, samples: Samples, *, reads: bool, until: asyncio.Event) -> float:
@@ -224,13 +153,45 @@ def _refused_beside(address: str, clients: int, seed: int) -> Iterator[list[floa
         process.join()
 
 
-async def ramp(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
-    """Streams in all slots, alone and beside twice as many that are refused without end."""
-    from benchmarks.measure.client import Pace, live_config, run_streams
+def capacity(address: str, recordings: Sequence[Samples], seed: int) -> int:
+    """The most streams, one of each recording at most, that a server without a limit of slots carries.
+
+    As ``lexitune bench load --find-capacity`` means it: p95 of word commit under 2 s, every stream answered to its end.
+    """
+    from benchmarks.load import find_capacity
+    from benchmarks.measure.client import run_streams
     from benchmarks.measure.latency import add_up, as_document, measure
 
+    config, pace = _spoken(seed)
+
+    def probe(streams: int) -> dict[str, Any]:
+        logs = asyncio.run(run_streams(address, recordings[:streams], config, pace, ramp_s=0.5))
+        figures = as_document(add_up(measure(log, ()) for log in logs))
+        return {"streams": streams, "completed": sum(log.is_complete for log in logs), **figures}
+
+    probe(1)  # warm; not counted
+    most, _ = find_capacity(probe, start=16, most=len(recordings))
+    return max(most, 1)
+
+
+def _spoken(seed: int) -> tuple[StreamConfig, Pace]:
+    """Streams with interims, sent as they would be spoken."""
+    from benchmarks.measure.client import Pace, live_config
+
     config = live_config("", interim_interval_s=None, end_silence_s=None)
-    pace = Pace(seed=options.seed, chunk_ms=(20, 100), jitter_s=0.0)
+    return config, Pace(seed=seed, chunk_ms=(20, 100), jitter_s=0.0)
+
+
+async def ramp(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
+    """Streams in all slots, which are what the machine carries, alone and beside twice as many clients that are refused.
+
+    Three times the capacity is asked for: by the accepted streams for as long as they last, and at any instant by two
+    clients for each slot, which come again a second after each refusal.
+    """
+    from benchmarks.measure.client import run_streams
+    from benchmarks.measure.latency import add_up, as_document, measure
+
+    config, pace = _spoken(options.seed)
     sides: dict[str, Any] = {}
     refusals: list[float] = []
     for side in ("alone", "beside refusals") * options.rounds:

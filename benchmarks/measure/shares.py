@@ -1,4 +1,4 @@
-"""What a server does for its streams when it is stopped, shared, or compared with the engine alone.
+"""What a server does for its streams when it is stopped, and what it takes compared with the engine alone.
 
 Shows of ``benchmarks/faults.py``.
 """
@@ -17,7 +17,6 @@ from benchmarks.measure.abuse import Samples, cut
 
 if TYPE_CHECKING:
     from asr.client import AsyncSpeechClient
-    from asr.data.manifest import Utterance
     from benchmarks.measure.server_process import ServerProcess
 
 
@@ -67,73 +66,6 @@ async def drain(server: ServerProcess, recordings: Sequence[Samples], options: A
         "ends": {reason: ends.count(reason) for reason in set(ends)},
         "seconds": time.monotonic() - began_s,
     }
-
-
-def _by_terms(
-    rows: Sequence[Utterance], recordings: Sequence[Samples], groups: int
-) -> list[list[tuple[Utterance, Samples]]]:
-    """Utterances in groups of which no two share a term: each begun by one, and filled with what says no other terms."""
-    said = [frozenset(term.casefold() for term in row.terms or ()) for row in rows]
-    seeds: list[frozenset[str]] = []
-    for terms in sorted(
-        set(said), key=lambda seed: (-sum(bool(terms) and terms <= seed for terms in said), *sorted(seed))
-    ):
-        if terms and len(seeds) < groups and not any(terms & seed for seed in seeds):
-            seeds.append(terms)
-    return [
-        [
-            (row, samples)
-            for row, samples, terms in zip(rows, recordings, said, strict=True)
-            if terms and terms <= seed
-        ]
-        for seed in seeds
-    ]
-
-
-async def _streamed(client: AsyncSpeechClient, samples: Samples) -> str:
-    """The finals of a stream with interims."""
-    from asr.client import RecognitionResult, StreamConfig
-
-    events = [
-        update.event async for update in client.stream(cut(samples), StreamConfig(interim_results=True))
-    ]
-    finals = [event for event in events if isinstance(event, RecognitionResult) and event.is_final]
-    return " ".join(event.text for event in finals if event.text)
-
-
-async def voices(
-    server: ServerProcess, rows: Sequence[Utterance], recordings: Sequence[Samples], options: Any
-) -> dict[str, Any]:
-    """What groups of streams get while all speak at once, compared with what their utterances give alone."""
-    from asr.client import AsyncSpeechClient
-
-    groups = _by_terms(rows, recordings, options.groups)
-    async with AsyncSpeechClient(server.address) as client:
-        await client.wait_until_serving()
-        alone = [[(await client.recognize(samples)).text for _, samples in group] for group in groups]
-        vocabularies = [{word for text in texts for word in _words(text)} for texts in alone]
-        until_s = time.monotonic() + 60 * options.minutes
-        counts = {"utterances": 0, "as_alone": 0, "words": 0, "foreign_words": 0}
-
-        async def speak(index: int) -> None:
-            own = vocabularies[index]
-            others = set().union(*(words for place, words in enumerate(vocabularies) if place != index)) - own
-            turn = 0
-            while time.monotonic() < until_s:
-                place = turn % len(groups[index])
-                text = await _streamed(client, groups[index][place][1])
-                counts["utterances"] += 1
-                counts["as_alone"] += text == alone[index][place]
-                counts["words"] += len(_words(text))
-                counts["foreign_words"] += sum(word in others for word in _words(text))
-                turn += 1
-
-        await asyncio.gather(*(speak(index) for index in range(len(groups)) for _ in range(2)))
-    return {"groups": [len(group) for group in groups], "minutes": options.minutes, **counts}
-
-
-def _words(text: str) -> list[str]:
-    return ["".join(letter for letter in word.casefold() if letter.isalnum()) for word in text.split()]
 
 
 def _engine_cost(model: str, recordings: Sequence[Samples]) -> float:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ import pytest
 
 from asr.data.manifest import Utterance, write_manifest
 from server.bench_command import CHECKOUT, environment
+
+GAUGES = (
+    "lexitune_streams_active",
+    "lexitune_rpcs_active",
+    "lexitune_decodes_waiting",
+    "lexitune_model_leases",
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +41,13 @@ def show(name: str, manifest: Path, *arguments: str) -> dict[str, Any]:
     return document
 
 
-def test_cancelled_streams_leave_nothing_behind(manifest: Path) -> None:
+def test_connections_that_are_given_up_leave_nothing_behind(manifest: Path) -> None:
     found = show("cancels", manifest, "--cycles", "150", "--together", "10", "--longest", "0.1")
-    assert found["cycles"] == 150 and len(found["points"]) == 10
-    assert found["gauges"] == {"lexitune_streams_active": 0}
-    assert found["errors"].keys() <= {"LimitError"}
-    assert found["after"]["descriptors"] <= max(point["descriptors"] for point in found["points"]) + 2
+    assert sum(found["phases"].values()) == found["cycles"] == 150 and len(found["points"]) == 10
+    assert found["phases"].keys() == {"handshake", "connect", "config", "audio", "results"}
+    assert found["gauges"] == dict.fromkeys(GAUGES, 0)
+    assert found["errors"] == {}
+    assert found["after"]["descriptors"] <= found["before"]["descriptors"] + 2
     assert "aspirin" in found["text"]
 
 
@@ -54,3 +63,22 @@ def test_a_stopped_server_sends_every_final(manifest: Path) -> None:
     found = show("drain", manifest, "--streams", "12", "--grace", "2")
     assert found["with_all_their_words"] == found["streams"] == 12
     assert found["ends"] == {"DRAINING": 12}
+
+
+def test_slots_are_what_the_machine_carries_if_none_are_given(manifest: Path) -> None:
+    found = show("ramp", manifest, "--most", "2", "--rounds", "1", "--duration", "3")
+    assert 1 <= found["slots"] <= 2
+    assert [side["completed"] for side in found["sides"].values()] == [found["slots"]] * 2
+
+
+def test_tenants_who_speak_at_once_get_their_own_words(
+    spoken_utterances: list[Utterance], tmp_path: Path
+) -> None:
+    terms = ("aspirin", "train", "library")
+    rows = [replace(row, terms=(term,)) for row, term in zip(spoken_utterances, terms, strict=True)]
+    write_manifest(tmp_path / "manifest.jsonl", rows)
+    found = show("voices", tmp_path / "manifest.jsonl", "--groups", "3", "--minutes", "0.1")
+    assert found["tenants"] == 3
+    assert found["as_alone"] == found["utterances"] >= 6
+    assert found["words"] > 20 and found["foreign_words"] == 0
+    assert found["batches"] > 0

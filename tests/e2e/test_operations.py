@@ -34,6 +34,7 @@ Samples = NDArray[np.float32]
 MODEL = "tiny.en@bundled"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 CONFIG = ServerConfig(address="127.0.0.1:0", metrics_address="127.0.0.1:0", decode_workers=1)
+HELD = ("streams_active", "rpcs_active", "decodes_waiting", "model_leases")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -119,11 +120,15 @@ def test_a_call_refused_for_its_slots_is_counted_by_its_reason(running_server: A
 
         stream = client.stream(silence())
         next(stream)
-        assert _scrape(server)["lexitune_streams_active{}"] == 1
+        held = _scrape(server)
+        assert [
+            held[f"lexitune_{name}{{}}"] for name in ("streams_active", "rpcs_active", "model_leases")
+        ] == [1] * 3
         with pytest.raises(Exception, match="slots are free"):
             client.recognize(b"")
         open_end.set()
         list(stream)
+        server.wait_for(lambda: not any(_value(server, f"lexitune_{name}{{}}") for name in HELD))
         server.wait_for(
             lambda: (
                 server.application.registry.get_sample_value(

@@ -18,6 +18,9 @@ from server.stream_metrics import StreamMetrics
 
 DOCUMENTED = {
     "lexitune_streams_active": set(),
+    "lexitune_rpcs_active": set(),
+    "lexitune_decodes_waiting": set(),
+    "lexitune_model_leases": set(),
     "lexitune_streams_rejected": {"reason"},
     "lexitune_stream_lag_seconds": {"model"},
     "lexitune_first_interim_seconds": {"model"},
@@ -49,7 +52,7 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
     made = Metrics(registry)
-    made.count_streams(lambda: 3)
+    made.count_held(streams=lambda: 3, decodes=lambda: 2, leases=lambda: 1)
     _load(made, REFERENCE, "aa" * 32)
     return made
 
@@ -71,7 +74,8 @@ def test_the_names_and_labels_are_the_documented_ones(metrics: Metrics, registry
     }
     assert found == DOCUMENTED
     text = generate_latest(registry).decode()
-    assert "lexitune_streams_active 3.0" in text
+    held = ("streams_active 3.0", "decodes_waiting 2.0", "model_leases 1.0", "rpcs_active 0.0")
+    assert all(f"lexitune_{one}" in text for one in held)
     assert 'lexitune_streams_rejected_total{reason="STREAM_SLOTS"} 1.0' in text
 
 

@@ -81,8 +81,10 @@ async def test_a_leased_model_is_never_evicted() -> None:
         with pytest.raises(LimitError, match="2 models are in use") as caught:
             await _use(pool, "c")
         assert caught.value.reason == "MODEL_SLOTS"
+        assert pool.num_all_leases == 2
     await _use(pool, "c")
     assert pool.loaded == {"a", "c"}  # b was let go of before a
+    assert pool.num_all_leases == 0
     await pool.close()
     assert pool.loaded == frozenset()
 

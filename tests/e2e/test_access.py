@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
 from asr.riva.v1 import riva_pb2
-from asr.v1 import models_pb2, speech_pb2
+from asr.v1 import models_pb2, phrases_pb2, speech_pb2
 from server.config import ServerConfig
 
 OK, DENIED, UNKNOWN_CALLER = (
@@ -26,7 +26,7 @@ OK, DENIED, UNKNOWN_CALLER = (
 CREDENTIALS = ("none", "bad", "expired", "other", "good")
 NOBODY = (UNKNOWN_CALLER,) * 3
 
-SPEECH, MODELS = "/asr.v1.Speech", "/asr.v1.Models"
+SPEECH, MODELS, PHRASES = "/asr.v1.Speech", "/asr.v1.Models", "/asr.v1.PhraseSets"
 RIVA = "/nvidia.riva.asr.RivaSpeechRecognition"
 HEALTH, REFLECTION = "/grpc.health.v1.Health", "/grpc.reflection.v1alpha.ServerReflection"
 
@@ -35,6 +35,9 @@ CONFIG = speech_pb2.RecognitionConfig(
     audio=speech_pb2.AudioConfig(encoding=speech_pb2.AUDIO_ENCODING_LINEAR16, sample_rate_hz=16_000),
 )
 RIVA_CONFIG = riva_pb2.RecognitionConfig(model="tiny.en", sample_rate_hertz=16_000)
+NO_SET = (*NOBODY, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.NOT_FOUND)  # sets are each tenant's own
+DRINKS = phrases_pb2.PhraseSet(name="drinks", phrases=[phrases_pb2.Phrase(text="oat milk")])
+NOTHING = phrases_pb2.PhraseSet(name="nothing", phrases=[phrases_pb2.Phrase(text="oat milk")])
 LISTED = reflection_pb2.ServerReflectionRequest(list_services="")
 
 
@@ -64,6 +67,19 @@ PUBLIC = (
     Rpc(f"{MODELS}/SetAlias", models_pb2.SetAliasRequest(name="tiny.en"), (*NOBODY, DENIED, DENIED)),
     Rpc(f"{MODELS}/LoadModel", models_pb2.LoadModelRequest(model="tiny.en"), (*NOBODY, DENIED, DENIED)),
     Rpc(f"{MODELS}/UnloadModel", models_pb2.UnloadModelRequest(model="tiny.en"), (*NOBODY, DENIED, DENIED)),
+    Rpc(
+        f"{PHRASES}/CreatePhraseSet",
+        phrases_pb2.CreatePhraseSetRequest(phrase_set=DRINKS),
+        (*NOBODY, OK, OK),
+    ),
+    Rpc(f"{PHRASES}/ListPhraseSets", phrases_pb2.ListPhraseSetsRequest(), (*NOBODY, OK, OK)),
+    Rpc(f"{PHRASES}/GetPhraseSet", phrases_pb2.GetPhraseSetRequest(name="nothing"), NO_SET),
+    Rpc(
+        f"{PHRASES}/UpdatePhraseSet",
+        phrases_pb2.UpdatePhraseSetRequest(phrase_set=NOTHING),
+        NO_SET,
+    ),
+    Rpc(f"{PHRASES}/DeletePhraseSet", phrases_pb2.DeletePhraseSetRequest(name="nothing"), NO_SET),
     Rpc(f"{RIVA}/Recognize", riva_pb2.RecognizeRequest(config=RIVA_CONFIG), (*NOBODY, DENIED, OK)),
     Rpc(
         f"{RIVA}/StreamingRecognize",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from transformers import WhisperTokenizer as ReferenceTokenizer
 
@@ -39,6 +39,7 @@ def test_words_are_cut_at_spaces_and_keep_their_punctuation() -> None:
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=20))
 @settings(deadline=None)
 def test_every_character_can_be_written(text: str) -> None:
+    assume("<|" not in text)  # a special token written out is none of the text's
     assert TOKENIZER.unwritable(text) is None
 
 

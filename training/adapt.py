@@ -116,10 +116,10 @@ class _Job:
         if not self._processes.is_main:
             return None
         tuned = method.merged(trained.weights or {})
-        mixes = measurer.measure_mixes(tuned)
+        mixes = measurer.measure_mixes(tuned, is_split=plan.is_split)
         chosen = measurer.choose(mixes)
         compared = [mix.score for mix in mixes if mix is mixes[0] or mix.context == chosen.context]
-        final = measurer.mixed(tuned, chosen.score.mix)
+        final = measurer.mixed(tuned, chosen.score.mix, chosen.score.encoder_mix)
         chosen, contexts = measurer.settle_contexts(chosen, final)
         folder = self._export(final)
         finished = self._family.finish(folder)
@@ -193,6 +193,7 @@ class _Job:
         both = {
             "seconds": round(time.monotonic() - self._started, 1),
             "mix": chosen.score.mix,
+            "encoder_mix": chosen.score.encoder_mix,
             "parity": probed.parity,
             "latency_ratio": round(probed.latency_ratio, 3),
         }

@@ -39,6 +39,11 @@ class Plan:
     reason: str
     part: str = ""
 
+    @property
+    def is_split(self) -> bool:
+        """Whether encoder and decoder are mixed with the base by shares of their own."""
+        return self.method == "full"
+
 
 class VariantScorer(Protocol):
     """Turns weights into texts for the utterances that it was prepared for."""

@@ -1,5 +1,8 @@
 """Between base and tuned: W = W0 + a (W_ft - W0), a chosen on dev within the budget for general speech.
 
+Where the encoder learned, too, it has an a of its own: what is gained of how a domain sounds lies there, and most
+of what is lost of general speech in the decoder (docs/experiments.md).
+
 The interpolated model is often better than the base on both (docs/experiments.md); a = 0, keeping the base, is an
 honest answer. Source: WiSE-FT, arXiv 2109.01903.
 """
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 SURELY_BETTER = 0.8  # probability above which a larger mix is taken for being better (docs/experiments.md)
+ENCODER = "model.encoder."  # what a Whisper's encoder weights' names begin with
 PROBABLY_BETTER = 0.6  # likewise, where general speech was recorded and shows what a larger mix costs
 
 
@@ -21,6 +25,7 @@ class MixScore:
 
     Attributes:
         mix: a; 0 is the base.
+        encoder_mix: a of the encoder, where it is another one.
         domain_error: dev WER or CER, or 1 - term F1 where dev has no transcripts.
         general_wer: of the general set; a CER where words are not written apart.
         sound_words: written where nobody speaks.
@@ -30,12 +35,29 @@ class MixScore:
     domain_error: float
     general_wer: float
     sound_words: int = 0
+    encoder_mix: float | None = None
+
+    @property
+    def size(self) -> float:
+        """How much of the change is kept; mixes are compared by it."""
+        return self.mix + (self.mix if self.encoder_mix is None else self.encoder_mix)
+
+    @property
+    def label(self) -> str:
+        """For a person."""
+        return f"{self.mix:g}" + (f", encoder {self.encoder_mix:g}" if self.encoder_mix is not None else "")
 
 
-def interpolate(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], mix: float) -> dict[str, Tensor]:
-    """Weights at ``mix``; what was not tuned stays the base's."""
+def interpolate(
+    base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], mix: float, encoder_mix: float | None = None
+) -> dict[str, Tensor]:
+    """Weights at ``mix``, those of the encoder at ``encoder_mix``; what was not tuned stays the base's."""
+
+    def share(name: str) -> float:
+        return encoder_mix if encoder_mix is not None and name.startswith(ENCODER) else mix
+
     return {
-        name: value if name not in tuned else value + mix * (tuned[name].to(value) - value)
+        name: value if name not in tuned else value + share(name) * (tuned[name].to(value) - value)
         for name, value in base.items()
     }
 
@@ -67,6 +89,6 @@ def choose_mix(
     ]
     if not allowed:
         return base
-    best = min(allowed, key=lambda score: (score.domain_error, score.general_wer, score.mix))
+    best = min(allowed, key=lambda score: (score.domain_error, score.general_wer, score.size))
     as_good = [score for score in allowed if score is best or prob_better(best, score) < needed]
-    return min(as_good, key=lambda score: score.mix)
+    return min(as_good, key=lambda score: score.size)

@@ -27,7 +27,7 @@ from training.interpolate import PROBABLY_BETTER, SURELY_BETTER, MixScore, choos
 from training.loop import DevScore
 from training.progress import Reporter
 from training.scoring import GREEDY, SERVED
-from training.spec import MIXES, AdaptationSpec
+from training.spec import MIXES, SPLIT_MIXES, AdaptationSpec
 
 MAX_MIX_UNHEARD = 0.75  # where no general speech was recorded
 WHOLE_PROBES = 40  # rows of each set that are also heard in whole windows, at half a second of a core each
@@ -82,27 +82,36 @@ class Measurer:
         evaluation = self._evaluated(self._scorer.texts(state, dev, GREEDY, self._family.context), dev)
         return DevScore(evaluation.text_error, evaluation.term_f1, evaluation.error_name)
 
-    def mixed(self, tuned: Mapping[str, Tensor], mix: float) -> Mapping[str, Tensor]:
-        """Weights at ``mix``; at 0 the base itself, without what was taught about contexts."""
-        return interpolate(self._family.start_state, tuned, mix) if mix else self._family.base_state
+    def mixed(
+        self, tuned: Mapping[str, Tensor], mix: float, encoder_mix: float | None = None
+    ) -> Mapping[str, Tensor]:
+        """Weights at a mix; at 0 the base itself, without what was taught about contexts."""
+        return (
+            interpolate(self._family.start_state, tuned, mix, encoder_mix) if mix else self._family.base_state
+        )
 
-    def measure_mixes(self, tuned: Mapping[str, Tensor]) -> list[Variant]:
+    def measure_mixes(self, tuned: Mapping[str, Tensor], *, is_split: bool = False) -> list[Variant]:
         """The base, then every mix: on dev, general speech and sounds, as served.
 
         Where no mix at own lengths is better than the base, they are tried in whole windows, too.
+
+        Args:
+            tuned: the weights that learned.
+            is_split: whether the encoder is mixed by shares of its own.
         """
         family = self._family
         # what a whole change costs real speech, synthesised speech does not show (docs/experiments.md)
         most = 1.0 if self._spec.general else MAX_MIX_UNHEARD
-        candidates = [mix for mix in MIXES if mix <= most] if tuned else []
+        pairs = SPLIT_MIXES if is_split else tuple((mix, None) for mix in MIXES)
+        candidates = [pair for pair in pairs if max(pair[0], pair[1] or 0) <= most] if tuned else []
         contexts = dict.fromkeys((family.context, WHOLE))
         with self._reporter.stage("mixing with the base", 1 + len(candidates) * len(contexts)) as stage:
             measured = [self.measure_base()]
             stage.advance()
             for context in contexts:
-                for mix in candidates:
-                    state = interpolate(family.start_state, tuned, mix)
-                    measured.append(self.measure(state, mix, context))
+                for mix, encoder_mix in candidates:
+                    state = self.mixed(tuned, mix, encoder_mix)
+                    measured.append(self.measure(state, mix, context, encoder_mix=encoder_mix))
                     stage.advance()
                 if self._best(measured) is not measured[0]:
                     break
@@ -113,8 +122,9 @@ class Measurer:
         return self.measure(self._family.base_state, 0.0, self._family.base_context)
 
     def measure(
-        self, state: Mapping[str, Tensor], mix: float, context: str, scorer: VariantScorer | None = None
-    ) -> Variant:
+        self, state: Mapping[str, Tensor], mix: float, context: str, scorer: VariantScorer | None = None,
+        *, encoder_mix: float | None = None,
+    ) -> Variant:  # fmt: skip
         """Weights on dev, general speech and sounds, as served; by another ``scorer`` if one is given."""
         data = self._data
         sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
@@ -126,6 +136,7 @@ class Measurer:
         }
         score = MixScore(
             mix=mix,
+            encoder_mix=encoder_mix,
             domain_error=evaluations["dev" if data.dev else "general"].error,
             general_wer=evaluations["general"].text_error or 0.0,
             sound_words=_num_words(evaluations["sounds"]),
@@ -165,7 +176,8 @@ class Measurer:
                 "whole windows"
             )
         if not proved[chosen.context]:
-            chosen = self.measure(final, chosen.score.mix, WHOLE)
+            score = chosen.score
+            chosen = self.measure(final, score.mix, WHOLE, encoder_mix=score.encoder_mix)
             return chosen, [WHOLE]
         return chosen, [context for context, is_proved in proved.items() if is_proved]
 
@@ -195,7 +207,7 @@ class Measurer:
             self._cause = self._why_none(mixes)
         for mix in mixes:
             self._reporter.note(
-                f"mix {mix.score.mix:g} in {mix.context}: dev error {mix.score.domain_error:.2%}, general WER "
+                f"mix {mix.score.label} in {mix.context}: dev error {mix.score.domain_error:.2%}, general WER "
                 f"{mix.score.general_wer:.2%}, {mix.score.sound_words} words on sounds"
                 f"{' <- chosen' if mix is best else ''}"
             )
@@ -207,7 +219,7 @@ class Measurer:
         best = min(others, key=lambda score: score.domain_error)
         budget = general_budget(base.general_wer, self._spec.gate)
         return (
-            f"no mix is better on dev and within the budgets, so the base is kept: the best on dev, {best.mix:g}, has "
+            f"no mix is better on dev and within the budgets, so the base is kept: the best on dev, {best.label}, has "
             f"dev error {best.domain_error:.2%} after {base.domain_error:.2%}, general {best.general_wer:.2%} of at most "
             f"{budget:.2%} and {best.sound_words} words on sounds of at most {base.sound_words}"
         )

@@ -6,7 +6,7 @@ frames, E encoder frames, D width, U tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +27,7 @@ from training.spec_augment import SpecAugment
 
 _Float = TypeVar("_Float", bound=np.floating[Any])
 
+EMBEDDINGS = "model.decoder.embed_tokens.weight"
 LEARNING_RATES = {384: 3.75e-5, 512: 2.5e-5, 768: 1.25e-5, 1024: 6.25e-6, 1280: 5e-6}
 """Peak rate of a full fine-tune by width, 40 times below pre-training (Whisper paper, table 17)."""
 
@@ -77,6 +78,13 @@ class Frame:
     def batch(self, examples: Sequence[Example]) -> Batch:
         """Inputs and labels of the decoder."""
         return collate(examples, self.prompt, self.end_of_text, self.by_language, self.no_speech)
+
+    def written(self, examples: Sequence[Example]) -> frozenset[int]:
+        """Every token that is labelled in ``examples``, their ends and what says that nobody speaks included."""
+        said = {token for example in examples for token in example.tokens}
+        around = [*self.prompt, *(token for prompt in self.by_language.values() for token in prompt)]
+        silent = [] if self.no_speech is None else [self.no_speech]
+        return frozenset({*said, *around, *silent, self.end_of_text})
 
     def num_labels(self, examples: Sequence[Example]) -> int:
         """Labelled positions of a batch."""
@@ -175,18 +183,56 @@ def _by_length(
     return [groups[shape] for shape in sorted(groups)]
 
 
+class WrittenEmbeddings:
+    """The token embeddings, which are also the outputs, of the tokens that the training texts hold; the others' stay.
+
+    AdamW gives every weight a step of about the same size: tokens that no text holds, whose gradients only say that they
+    are not the next one, would be moved further than those that are learned, and what was known of them lost
+    (docs/experiments.md).
+    """
+
+    def __init__(self, model: Any, written: Collection[int] | None) -> None:
+        """Keep the embeddings of ``model`` as they are now, but for the tokens ``written``; None leaves all to learn."""
+        self._written = torch.tensor(sorted(written)) if written is not None else None
+        if self._written is not None:
+            self._start = model.model.decoder.embed_tokens.weight.detach().cpu().clone()
+
+    def settled(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Learned weights, with the embeddings (V, D) that may learn."""
+        if EMBEDDINGS not in weights or self._written is None:
+            return dict(weights)
+        learned = self._start.clone()
+        learned[self._written] = weights[EMBEDDINGS].detach().to(learned)[self._written]
+        return {**weights, EMBEDDINGS: learned}
+
+
 class DecoderMethod:
     """Encoder frozen and not even run: its outputs come from the cache. The decoder learns."""
 
     name = "decoder"
 
     def __init__(
-        self, model: Any, encodings: Encodings, frame: Frame, *, learn_embeddings: bool = True
+        self,
+        model: Any,
+        encodings: Encodings,
+        frame: Frame,
+        *,
+        learn_embeddings: bool = True,
+        written: Collection[int] | None = None,
     ) -> None:
-        """Prepare ``model``; with ``learn_embeddings`` the token embeddings learn, too, which are also the outputs."""
+        """Prepare ``model``.
+
+        Args:
+            model: a ``WhisperForConditionalGeneration``.
+            encodings: of what is trained on.
+            frame: around the labels.
+            learn_embeddings: whether the token embeddings learn, too, which are also the outputs:
+            written: those of these tokens, or with None of all.
+        """
         self.model = model
         self._encodings = encodings
         self._frame = frame
+        self._embeddings = WrittenEmbeddings(model, written)
         model.requires_grad_(False)
         model.model.decoder.requires_grad_(True)
         model.model.decoder.embed_positions.requires_grad_(False)
@@ -210,7 +256,7 @@ class DecoderMethod:
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :class:`Method`."""
-        return dict(weights)
+        return self._embeddings.settled(weights)
 
 
 class FullMethod:
@@ -218,8 +264,12 @@ class FullMethod:
 
     name = "full"
 
-    def __init__(self, model: Any, encodings: LiveEncodings, frame: Frame) -> None:
+    def __init__(
+        self, model: Any, encodings: LiveEncodings, frame: Frame, *, written: Collection[int] | None = None
+    ) -> None:
+        """Prepare ``model``; of the token embeddings those of ``written`` learn, or with None all."""
         self.model = model
+        self._embeddings = WrittenEmbeddings(model, written)
         self._encodings = encodings
         self._frame = frame
         model.requires_grad_(True)
@@ -244,7 +294,7 @@ class FullMethod:
 
     def merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :class:`Method`."""
-        return dict(weights)
+        return self._embeddings.settled(weights)
 
 
 def decoder_loss(model: Any, encoded: Sequence[Encoded], frame: Frame) -> Tensor:

@@ -86,11 +86,22 @@ def _facts(card: Mapping[str, Any]) -> dict[str, str]:
         "trained on": f"{training['utterances']} utterances",
         "heard in": ", ".join(card["contexts"]),
         "best step": str(training["best_step"]),
-        "mix with the base": f"{training['mix']:g}",
+        "mix with the base": _mix_label(training),
         "seconds spent": f"{training['seconds']:.0f}",
         "seed": str(card["seed"]),
         **{name: str(version) for name, version in card["code"].items()},
     }
+
+
+def _mix_label(training: Mapping[str, Any]) -> str:
+    encoder = training["encoder_mix"]
+    return f"{training['mix']:g}" + (f", encoder {encoder:g}" if encoder is not None else "")
+
+
+def _share(mix: Mapping[str, Any]) -> float:
+    """How much of the change is kept, of encoder and decoder on average."""
+    encoder = mix["encoder_mix"]
+    return float(mix["mix"] if encoder is None else (mix["mix"] + encoder) / 2)
 
 
 def _check(check: Mapping[str, Any]) -> GateCheck:
@@ -107,8 +118,13 @@ def _curves(training: Mapping[str, Any]) -> list[Curve]:
         if all(point[key] is not None for point in points)
     ]
     mixes = training["mixes"]
+    split = any(mix["encoder_mix"] is not None for mix in mixes)
+    shown = [
+        mix for mix in mixes if not split or mix["encoder_mix"] in (None, mix["mix"], training["encoder_mix"])
+    ]
+    by_share = sorted(shown, key=_share)
     mixing = [
-        Series(name=name, points=tuple((mix["mix"], mix[key]) for mix in mixes))
+        Series(name=name, points=tuple((_share(mix), mix[key]) for mix in by_share))
         for name, key in (("dev error", "domain_error"), ("general WER", "general_wer"))
     ]
     curves = [
@@ -122,10 +138,10 @@ def _curves(training: Mapping[str, Any]) -> list[Curve]:
         ),
         Curve(
             title="Mix with the base",
-            x_label="share of the tuned weights",
+            x_label="share of the tuned weights" + (", encoder and decoder together" if split else ""),
             y_label="error",
             series=tuple(mixing),
-            marked_x=training["mix"],
+            marked_x=_share(training),
             mark="chosen",
         ),
     ]

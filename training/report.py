@@ -91,7 +91,8 @@ def build_card(
             "lora_part": facts["lora_part"],
             "reason": facts["reason"],
             "seconds": facts["seconds"],
-            "mix": facts["mix"],
+            "mix": facts["mix"],  # share of the change that is kept
+            "encoder_mix": facts["encoder_mix"],  # of the encoder's, where it is another one
             "mixes": [asdict(score) for score in facts["mixes"]],
             "best_step": facts["best_step"],
             "curve": [asdict(point) for point in facts["curve"]],

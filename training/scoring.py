@@ -22,12 +22,12 @@ from asr.models.export import export_ctranslate2
 from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.units import to_seconds
 from training.encoder_cache import EncoderCache
+from training.interpolate import ENCODER
 from training.segments import MeasuredSegments
 
 GREEDY = DecodingOptions(beam_size=1, word_times=False)  # for the curve during training
 SERVED = DecodingOptions(word_times=False)  # for every figure that is reported
 BATCH = 16
-ENCODER = "model.encoder."
 
 
 class Scorer:

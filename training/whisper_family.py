@@ -50,8 +50,9 @@ DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate
 LORA_RATE = 3e-4  # within 2e-4 to 5e-4, what adapters of rank 16 to 32 want
 MIN_QUIET = 39  # three of every kind: with fewer, a small job learns to speak up (docs/experiments.md)
 QUIET_SEED = 1000  # beyond the seeds of the sounds that are measured on
-FULL_HOURS = 3.0  # recordings from which on a full fine-tune is worth it
-LORA_ENCODER_HOURS = 0.4  # recordings from which on LoRA changes the encoder, too
+ENCODER_HOURS = 0.4  # recordings from which on the encoder learns, too: how the domain sounds lies there
+FULL_HOURS = 3.0  # likewise, all of a wide model
+WIDE = 1024  # from medium on: until there are FULL_HOURS, low-rank changes
 
 
 class WhisperFamily:
@@ -131,7 +132,8 @@ class WhisperFamily:
 
     def plan(self, num_recorded_hours: float) -> Plan:
         """See :class:`training.family.Family`."""
-        return choose_method(self._spec.method, self._spec.training, num_recorded_hours)
+        width = self.model.config.d_model
+        return choose_method(self._spec.method, self._spec.training, num_recorded_hours, width=width)
 
     def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
         """See :class:`training.family.Family`."""
@@ -143,7 +145,7 @@ class WhisperFamily:
             SpecAugment(num_masks=self._spec.training.spec_masks, seed=self._spec.seed),
         )
         if plan.method == "full":
-            return FullMethod(self.model, live, frame)
+            return FullMethod(self.model, live, frame, written=frame.written(examples))
         if plan.method == "decoder" or plan.part == "decoder":
             self._cache = self._filled_cache(examples)
             encodings: CachedEncodings | LiveEncodings = CachedEncodings(self._cache, self.model.device)
@@ -151,7 +153,13 @@ class WhisperFamily:
             encodings = live
         if plan.method == "decoder":
             learn_embeddings = self._spec.training.learn_embeddings
-            return DecoderMethod(self.model, encodings, frame, learn_embeddings=learn_embeddings)
+            return DecoderMethod(
+                self.model,
+                encodings,
+                frame,
+                learn_embeddings=learn_embeddings,
+                written=frame.written(examples),
+            )
         options = self._spec.training
         return LoraMethod(
             self.model, encodings, frame, part=plan.part, rank=options.lora_rank, alpha=options.lora_alpha
@@ -214,22 +222,24 @@ class WhisperFamily:
         return cache
 
 
-def choose_method(asked: str, options: TrainingOptions, num_recorded_hours: float) -> Plan:
-    """What is trained of a Whisper, for ``auto`` by the hours recorded, and the reason."""
+def choose_method(asked: str, options: TrainingOptions, num_recorded_hours: float, *, width: int) -> Plan:
+    """What is trained of a Whisper of this width, for ``auto`` by the hours recorded, and the reason."""
     method, reason = asked, "as asked"
-    if asked == "auto" and num_recorded_hours >= FULL_HOURS:
-        method, reason = (
-            "full",
-            f"{num_recorded_hours:.1f} h of recordings are enough to train the encoder too",
-        )
-    elif asked == "auto":
+    if asked == "auto" and num_recorded_hours < ENCODER_HOURS:
         method = "decoder"
-        reason = "a glossary, text or less than 3 h of recordings teach words, which live in the decoder"
+        reason = f"a glossary, text or less than {ENCODER_HOURS:g} h of recordings teach words, which live in the decoder"
+    elif asked == "auto":
+        is_full = width < WIDE or num_recorded_hours >= FULL_HOURS
+        method = "full" if is_full else "lora"
+        reason = (
+            f"{num_recorded_hours:.1f} h of recordings show how the domain sounds, which the encoder learns"
+            + ("" if is_full else f"; all of so wide a model from {FULL_HOURS:g} h on")
+        )
     if method != "lora":
         return Plan(method=method, reason=reason)
     part = options.lora_part
     if part == "auto":
-        part = "both" if num_recorded_hours >= LORA_ENCODER_HOURS else "decoder"
+        part = "both" if num_recorded_hours >= ENCODER_HOURS else "decoder"
     return Plan(method=method, reason=reason, part=part)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from asr.biasing.retrieval import Match, PhraseIndex
+from asr.biasing.retrieval import Match, PhraseIndex, max_matches
 
 NO_BOOST_SIMILARITY = 0.4  # below which a phrase has no boost at all
 _EDGES = re.compile(r"^(\W*)(.*?)([^\w]*)$", re.DOTALL)
@@ -27,61 +27,120 @@ class Rewrite:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    match: Match
-    text: str
+class _Text:
+    """A text of the search; ``bonus`` is that of the phrases it holds less that of those the first text holds."""
+
+    words: list[str]
     bonus: float
+    brought: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A text of the search with phrases in the places of ``matches``; ``bonus`` is that of all that it holds."""
+
+    base: _Text
+    matches: tuple[Match, ...]
+    bonus: float
+
+    @property
+    def text(self) -> str:
+        return _replaced(self.base.words, self.matches)
+
+    def rewrite(self, log_prob: float) -> Rewrite:
+        in_order = sorted(self.matches, key=lambda match: match.start)
+        return Rewrite(self.text, log_prob, (*self.base.brought, *(match.phrase.text for match in in_order)))
 
 
 def rescored(
-    text: str,
+    texts: Sequence[str],
     index: PhraseIndex,
     score: Callable[[Sequence[str]], Sequence[float]],
     num_tokens: Callable[[str], int],
 ) -> Rewrite | None:
-    """The text with the phrases that its audio says; None where it stays.
+    """The text with the phrases that its audio says; None where the first one stays.
 
     Args:
-        text: of a first search.
+        texts: of a search, best first. A misheard phrase is often nearer to what was said in one of the others.
         index: of the phrases.
         score: log probability of each of several texts given the audio, natural log.
         num_tokens: of a phrase, as the model writes it.
     """
-    words = text.split()
-    candidates = [
-        _Candidate(match, _replaced(words, [match]), _bonus(match, num_tokens))
-        for match in index.matches(words)
-    ]
+    bases = _read(texts, index, num_tokens)
+    candidates = _candidates(bases, index, num_tokens)
     if not candidates:
         return None
-    before, *after = score([text, *(one.text for one in candidates)])
+    before, *after = score([texts[0], *(one.text for one in candidates)])
     gains = [log_prob - before + one.bonus for one, log_prob in zip(candidates, after, strict=True)]
-    chosen = _apart(candidates, gains)
-    if not chosen:
+    first = max(range(len(gains)), key=gains.__getitem__)
+    if gains[first] <= 0:
         return None
-    first = chosen[0]
-    best = _rewrite(candidates[first].text, after[first], [candidates[first]])
-    if len(chosen) == 1:
-        return best
-    winners = [candidates[place] for place in chosen]
-    together = _replaced(words, [one.match for one in winners])
-    (log_prob,) = score([together])
-    gain = log_prob - before + sum(one.bonus for one in winners)
-    return _rewrite(together, log_prob, winners) if gain > gains[first] else best
+    best, gained = candidates[first].rewrite(after[first]), gains[first]
+    others = [
+        candidates[place]
+        for place in sorted(range(len(gains)), key=lambda place: -gains[place])
+        if candidates[place].base is not bases[0]
+        or gains[place] > 0  # else it lost against the text that it changes
+    ]
+    together = _together(candidates[first], others, num_tokens)
+    for one, log_prob in zip(
+        together, score([one.text for one in together]) if together else (), strict=True
+    ):
+        if log_prob - before + one.bonus > gained:
+            best, gained = one.rewrite(log_prob), log_prob - before + one.bonus
+    return best
 
 
-def _apart(candidates: Sequence[_Candidate], gains: Sequence[float]) -> list[int]:
-    """Those that gain, best first, none in the place of a better one."""
-    chosen: list[int] = []
-    for place in sorted(range(len(gains)), key=lambda place: -gains[place]):
-        if gains[place] > 0 and not any(_meet(candidates[place], candidates[one]) for one in chosen):
-            chosen.append(place)
-    return chosen
+def _read(texts: Sequence[str], index: PhraseIndex, num_tokens: Callable[[str], int]) -> list[_Text]:
+    """Each different text once, with the phrases that it holds as they are to be written."""
+    bases: list[_Text] = []
+    first: list[Match] = []
+    for text in dict.fromkeys(texts):
+        words = text.split()
+        held = index.held(words)
+        first = held if not bases else first
+        known = {match.phrase.text for match in first}
+        bonus = sum(_bonus(match, num_tokens) for match in held) - sum(
+            _bonus(match, num_tokens) for match in first
+        )
+        bases.append(
+            _Text(words, bonus, tuple(one.phrase.text for one in held if one.phrase.text not in known))
+        )
+    return bases
 
 
-def _rewrite(text: str, log_prob: float, winners: Sequence[_Candidate]) -> Rewrite:
-    in_order = sorted(winners, key=lambda one: one.match.start)
-    return Rewrite(text, log_prob, tuple(one.match.phrase.text for one in in_order))
+def _candidates(
+    bases: Sequence[_Text], index: PhraseIndex, num_tokens: Callable[[str], int]
+) -> list[_Candidate]:
+    """Texts with a phrase that the first one has not, the likeliest first; no more than one text would be tried with."""
+    found: dict[str, tuple[float, _Candidate]] = {}
+    for base in bases:
+        ranked = [(1.0, _Candidate(base, (), base.bonus))] if base.brought else []
+        for match in index.matches(base.words):
+            bonus = base.bonus + _bonus(match, num_tokens)
+            ranked.append((match.rank, _Candidate(base, (match,), bonus)))
+        for rank, one in ranked:
+            if (text := one.text) not in found or found[text][1].bonus < one.bonus:
+                found[text] = (rank, one)
+    ordered = sorted(found.values(), key=lambda pair: -pair[0])
+    return [one for _, one in ordered[: max_matches(len(bases[0].words))]]
+
+
+def _together(
+    best: _Candidate, others: Sequence[_Candidate], num_tokens: Callable[[str], int]
+) -> list[_Candidate]:
+    """The best one with one, two and more of the others in the same text, none in the place of another."""
+    grown = [best]
+    for other in others:
+        placed = grown[-1].matches
+        if (
+            other.base is best.base
+            and other.matches
+            and not any(_meet(other.matches[0], one) for one in placed)
+        ):
+            bonus = grown[-1].bonus + _bonus(other.matches[0], num_tokens)
+            grown.append(_Candidate(best.base, (*placed, *other.matches), bonus))
+    return grown[1:]
 
 
 def _bonus(match: Match, num_tokens: Callable[[str], int]) -> float:
@@ -89,8 +148,8 @@ def _bonus(match: Match, num_tokens: Callable[[str], int]) -> float:
     return match.phrase.boost * num_tokens(match.phrase.text) * likeness
 
 
-def _meet(one: _Candidate, other: _Candidate) -> bool:
-    return one.match.start < other.match.end and other.match.start < one.match.end
+def _meet(one: Match, other: Match) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 def _replaced(words: Sequence[str], matches: Sequence[Match]) -> str:

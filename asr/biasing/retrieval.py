@@ -20,7 +20,7 @@ MIN_SIMILARITY = 0.45
 SPANS_WITHIN = 0.12  # of a phrase's best span, for another of it to be tried
 SPANS_A_PHRASE = 2
 MAX_SPAN_WORDS = 7
-MATCHES, WORDS_A_MATCH, MAX_MATCHES = 3, 4, 16  # 3, and one more for every 4 words; at most 16
+MATCHES, WORDS_A_MATCH, MAX_MATCHES = 5, 4, 16  # 5, and one more for every 4 words; at most 16
 CRITICAL_AHEAD = 0.05
 _KEPT_INDICES = 64
 _PUNCTUATION = ".,;:!?\"'()-"
@@ -34,6 +34,11 @@ class Match:
     start: int
     end: int
     similarity: float
+
+    @property
+    def rank(self) -> float:
+        """What is tried first: what sounds alike, and critical phrases a little ahead."""
+        return self.similarity + CRITICAL_AHEAD * self.phrase.critical
 
 
 class PhraseIndex:
@@ -54,6 +59,16 @@ class PhraseIndex:
         """The likeliest phrases of a text and where, best first; not what it holds already."""
         return [*_coded(self._patterns, words), *self._alike(words)]
 
+    def held(self, words: Sequence[str]) -> list[Match]:
+        """The phrases that a text holds as they are to be written, the longest first, none within another."""
+        found: list[Match] = []
+        for length in range(min(self._max_words, len(words)), 0, -1):
+            for start in range(len(words) - length + 1):
+                text, end = " ".join(words[start : start + length]), start + length
+                if self._is_held(text) and not any(start < one.end and one.start < end for one in found):
+                    found.append(Match(self._exact[letters(text)], start, end, 1.0))
+        return found
+
     def _alike(self, words: Sequence[str]) -> list[Match]:
         spans = [
             (start, end)
@@ -66,7 +81,7 @@ class PhraseIndex:
         held = [span for span, text in zip(spans, texts, strict=True) if self._is_held(text)]
         alike = self._table.similarities(texts)
         matches: list[Match] = []
-        limit = min(MATCHES + len(words) // WORDS_A_MATCH, MAX_MATCHES)
+        limit = max_matches(len(words))
         best = alike.max(0)
         order = np.argsort(-(best + self._ahead), kind="stable")
         for form in order[best[order] >= MIN_SIMILARITY]:
@@ -95,6 +110,11 @@ class PhraseIndex:
         plain = text.strip(_PUNCTUATION)
         is_cased = any(letter.isupper() for letter in phrase.text[1:])
         return plain == phrase.text if is_cased else plain.casefold() == phrase.text.casefold()
+
+
+def max_matches(num_words: int) -> int:
+    """How many places are tried in a text of so many words."""
+    return min(MATCHES + num_words // WORDS_A_MATCH, MAX_MATCHES)
 
 
 def _pattern(text: str) -> str:

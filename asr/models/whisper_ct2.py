@@ -217,40 +217,51 @@ class CTranslate2Whisper:
         phrases: Sequence[PhraseSet | None],
     ) -> list[list[Hypothesis]]:
         prompt = self._tokenizer.prompt(language)
-        generated, looped = self._generate(outputs, prompt, options)
+        wanted_texts = max(options.max_alternatives, options.beam_size if any(phrases) else 1)
+        generated, looped = self._generate(outputs, prompt, options, wanted_texts)
         best = [self._best(result) for result in generated]
         for index, wanted in enumerate(phrases):
             if wanted and not _is_silence(generated[index], best[index].score):
                 heard = partial(self._log_probs, outputs[index : index + 1], prompt, durations[index])
-                best[index] = self._biased(best[index], wanted, heard, language)
+                others = generated[index].sequences_ids[1:]
+                best[index] = self._biased(best[index], others, wanted, heard, language)
         words: list[tuple[Word, ...]] = [()] * len(best)
         if options.word_times:
             words = self._align(outputs, prompt, [one.tokens for one in best], durations, language)
         return [
-            self._hypotheses(result, best[index], words[index], LOOP if index in looped else "")
+            self._hypotheses(
+                result, best[index], words[index], LOOP if index in looped else "", options.max_alternatives
+            )
             for index, result in enumerate(generated)
         ]
 
     def _best(self, result: Any) -> _Searched:
-        tokens = [token for token in result.sequences_ids[0] if token < self._tokenizer.end_of_text]
-        return _Searched(tokens, result.scores[0])
+        return _Searched(self._text_tokens(result.sequences_ids[0]), result.scores[0])
+
+    def _text_tokens(self, tokens: Sequence[int]) -> list[int]:
+        return [token for token in tokens if token < self._tokenizer.end_of_text]
+
+    def _text(self, tokens: list[int]) -> str:
+        return " ".join(self._tokenizer.decode(tokens).split())
 
     def _biased(
         self,
         best: _Searched,
+        others: Sequence[Sequence[int]],
         phrases: PhraseSet,
         log_probs: Callable[[Sequence[list[int]]], list[float]],
         language: str | None,
     ) -> _Searched:
-        """What was found, or the same with phrases that its audio says (``asr.biasing.rescoring``)."""
-        text = " ".join(self._tokenizer.decode(best.tokens).split())
+        """What was found, or it or one of the ``others`` with phrases that its audio says (``asr.biasing.rescoring``)."""
+        text = self._text(best.tokens)
+        texts = [text, *(self._text(self._text_tokens(other)) for other in others)]
 
         def score(texts: Sequence[str]) -> list[float]:
             # the search may have written its text with other tokens than the tokenizer would
             return log_probs([best.tokens if one == text else self._tokenizer.encode(one) for one in texts])
 
         index = index_of(phrases, is_english=(language or ENGLISH) == ENGLISH)
-        rewrite = rescored(text, index, score, lambda phrase: len(self._tokenizer.encode(phrase)))
+        rewrite = rescored(texts, index, score, lambda phrase: len(self._tokenizer.encode(phrase)))
         if rewrite is None:
             return best
         tokens = self._tokenizer.encode(rewrite.text)
@@ -278,25 +289,30 @@ class CTranslate2Whisper:
         return scores
 
     def _generate(
-        self, outputs: Any, prompt: list[int], options: DecodingOptions
+        self, outputs: Any, prompt: list[int], options: DecodingOptions, num_texts: int
     ) -> tuple[list[Any], frozenset[int]]:
         """Results of all rows, and which of them were searched again because the first search ran in circles."""
-        results = self._beams(outputs, prompt, options)
+        results = self._beams(outputs, prompt, options, num_texts)
         looped = [
             index
             for index, one in enumerate(results)
             if is_loop(self._tokenizer.decode(one.sequences_ids[0]))
         ]
         for index in looped:
-            (results[index],) = self._beams(outputs[index : index + 1], prompt, options, LOOP_NGRAM)
+            (results[index],) = self._beams(
+                outputs[index : index + 1], prompt, options, num_texts, LOOP_NGRAM
+            )
         return results, frozenset(looped)
 
-    def _beams(self, outputs: Any, prompt: list[int], options: DecodingOptions, ngram: int = 0) -> list[Any]:
+    def _beams(
+        self, outputs: Any, prompt: list[int], options: DecodingOptions, num_texts: int, ngram: int = 0
+    ) -> list[Any]:
+        """Results with ``num_texts`` texts each, at most one a beam; how many are asked for changes none of them."""
         results: list[Any] = self._model.generate(
             self._storage.from_array(outputs),
             [prompt] * len(outputs),
             beam_size=options.beam_size,
-            num_hypotheses=options.max_alternatives,
+            num_hypotheses=num_texts,
             max_length=MAX_NEW_TOKENS,
             return_scores=True,
             return_no_speech_prob=True,
@@ -305,9 +321,10 @@ class CTranslate2Whisper:
         return results
 
     def _hypotheses(
-        self, result: Any, best: _Searched, words: tuple[Word, ...], guard: str
+        self, result: Any, best: _Searched, words: tuple[Word, ...], guard: str, num_texts: int
     ) -> list[Hypothesis]:
         others = [_Searched(*one) for one in zip(result.sequences_ids[1:], result.scores[1:], strict=True)]
+        others = others[: num_texts - 1]
         hypotheses = []
         for rank, (tokens, score) in enumerate([best, *others]):
             said = " ".join(self._tokenizer.decode(tokens).split())

@@ -85,12 +85,16 @@ class TorchWhisper:
             if own and not is_taught(language):  # nobody had named it
                 encoded = self._encode(samples, WHISPER_WINDOW_FRAMES)
             prompt = self._tokenizer.prompt(language)
-            output = self._generate(encoded, prompt, options)
+            num_texts = options.beam_size if phrases else options.max_alternatives
+            output = self._generate(encoded, prompt, options, num_texts)
+            found = [
+                [token for token in sequence[len(prompt) :].tolist() if token < self._tokenizer.end_of_text]
+                for sequence in output.sequences
+            ]
+            if phrases:
+                found[0] = self._biased(encoded, prompt, found, phrases, language)
             hypotheses = []
-            for rank, sequence in enumerate(output.sequences):
-                tokens = [t for t in sequence[len(prompt) :].tolist() if t < self._tokenizer.end_of_text]
-                if phrases and not rank:
-                    tokens = self._biased(encoded, prompt, tokens, phrases, language)
+            for rank, tokens in enumerate(found[: options.max_alternatives]):
                 log_probs, words = self._score(encoded, prompt, tokens, to_seconds(len(samples)), language)
                 hypotheses.append(
                     Hypothesis(
@@ -116,7 +120,7 @@ class TorchWhisper:
         token = self._model.detect_language(encoder_outputs=encoded)[0]
         return self._tokenizer.language_of(int(token))
 
-    def _generate(self, encoded: Any, prompt: list[int], options: DecodingOptions) -> Any:
+    def _generate(self, encoded: Any, prompt: list[int], options: DecodingOptions, num_texts: int) -> Any:
         """Beam search with Whisper's generation config; short form, prompt included in the output (rows, U)."""
         import torch
         from transformers import GenerationMixin
@@ -127,7 +131,7 @@ class TorchWhisper:
             encoder_outputs=encoded,
             decoder_input_ids=torch.tensor([prompt], device=self._device),
             num_beams=options.beam_size,
-            num_return_sequences=options.max_alternatives,
+            num_return_sequences=num_texts,
             max_length=len(prompt) + MAX_NEW_TOKENS,
             suppress_tokens=config.suppress_tokens,
             begin_suppress_tokens=config.begin_suppress_tokens,
@@ -136,10 +140,16 @@ class TorchWhisper:
         )
 
     def _biased(
-        self, encoded: Any, prompt: list[int], tokens: list[int], phrases: PhraseSet, language: str | None
+        self,
+        encoded: Any,
+        prompt: list[int],
+        found: Sequence[list[int]],
+        phrases: PhraseSet,
+        language: str | None,
     ) -> list[int]:
-        """The tokens, or those of the same text with phrases that its audio says (``asr.biasing.rescoring``)."""
-        text = " ".join(self._tokenizer.decode(tokens).split())
+        """The first of ``found``, or one of them with phrases that its audio says (``asr.biasing.rescoring``)."""
+        tokens = found[0]
+        text, *others = (" ".join(self._tokenizer.decode(one).split()) for one in found)
 
         def score(texts: Sequence[str]) -> list[float]:
             rows = [tokens if one == text else self._tokenizer.encode(one) for one in texts]
@@ -148,7 +158,7 @@ class TorchWhisper:
             ]
 
         index = index_of(phrases, is_english=(language or ENGLISH) == ENGLISH)
-        rewrite = rescored(text, index, score, lambda phrase: len(self._tokenizer.encode(phrase)))
+        rewrite = rescored([text, *others], index, score, lambda phrase: len(self._tokenizer.encode(phrase)))
         return tokens if rewrite is None else self._tokenizer.encode(rewrite.text)
 
     def _log_probs(self, encoded: Any, prompt: list[int], tokens: list[int]) -> tuple[Tensor, Any]:

@@ -113,12 +113,17 @@ def test_the_card_says_how_it_was_made(report: AdaptationReport) -> None:
     assert report.card["base_sha256"]
 
 
-def test_auto_takes_the_decoder_unless_there_are_hours() -> None:
-    assert choose_method("auto", TrainingOptions(), 0.5).method == "decoder"
-    assert choose_method("auto", TrainingOptions(), 5.0).method == "full"
-    assert choose_method("lora", TrainingOptions(), 0.1).part == "decoder"
-    assert choose_method("lora", TrainingOptions(), 1.0).part == "both"
-    assert choose_method("lora", TrainingOptions(lora_part="decoder"), 1.0).part == "decoder"
+def test_auto_takes_the_encoder_along_where_recordings_show_how_a_domain_sounds() -> None:
+    options = TrainingOptions()
+    assert choose_method("auto", options, 0.0, width=384).method == "decoder"
+    assert choose_method("auto", options, 0.2, width=384).method == "decoder"
+    assert choose_method("auto", options, 0.5, width=384).method == "full"
+    wide = choose_method("auto", options, 0.5, width=1280)
+    assert (wide.method, wide.part) == ("lora", "both")
+    assert choose_method("auto", options, 5.0, width=1280).method == "full"
+    assert choose_method("lora", options, 0.1, width=384).part == "decoder"
+    assert choose_method("lora", options, 1.0, width=384).part == "both"
+    assert choose_method("lora", TrainingOptions(lora_part="decoder"), 1.0, width=384).part == "decoder"
 
 
 def test_a_method_of_the_other_family_is_refused(

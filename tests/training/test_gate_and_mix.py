@@ -126,6 +126,20 @@ def test_a_mix_lies_between_its_ends_and_leaves_the_rest_alone() -> None:
     assert interpolate(base, tuned, 0.5)["b"] is base["b"]
 
 
+def test_the_encoder_may_keep_another_share_of_its_change() -> None:
+    base = {"model.encoder.w": torch.tensor([0.0]), "model.decoder.w": torch.tensor([0.0])}
+    tuned = {"model.encoder.w": torch.tensor([1.0]), "model.decoder.w": torch.tensor([1.0])}
+    mixed = interpolate(base, tuned, 0.5, 0.75)
+    assert mixed == {"model.encoder.w": torch.tensor([0.75]), "model.decoder.w": torch.tensor([0.5])}
+    scores = [
+        MixScore(mix=mix, encoder_mix=encoder_mix, domain_error=error, general_wer=0.17)
+        for mix, encoder_mix, error in ((0, None, 0.4), (0.75, 0.75, 0.1), (0.5, 0.75, 0.1), (0.5, 0.5, 0.1))
+    ]
+    chosen = choose_mix(scores, budget_wer=0.18, prob_better=lambda _first, _second: 0.5)
+    assert (chosen.mix, chosen.encoder_mix) == (0.5, 0.5)
+    assert [score.label for score in scores[:2]] == ["0", "0.75, encoder 0.75"]
+
+
 def test_own_lengths_may_cost_half_a_point_and_decoding_half_as_much_time_again() -> None:
     fine = _judge(general_wer=0.2, whole_general_wer=0.196, latency_ratio=1.4)
     assert fine.passed

@@ -21,6 +21,7 @@ from training.interpolate import interpolate
 from training.loop import DevScore, Hooks, TrainingLoop, TrainingResult, learning_rate_factor
 from training.lora import LoraMethod
 from training.methods import (
+    EMBEDDINGS,
     CachedEncodings,
     DecoderMethod,
     Frame,
@@ -258,6 +259,24 @@ def test_embeddings_learn_only_if_asked_to(
     }
     assert changed == set(method.trainable())
     assert changed and not any("embed" in name or "proj_out" in name for name in changed)
+
+
+def test_of_the_embeddings_only_those_of_written_tokens_are_served_changed(
+    version: Path, examples: list[Example], frame: Frame, tmp_path: Path
+) -> None:
+    """The optimiser moves all of them: without the reset, words that no text holds would be unlearned."""
+    written = frame.written(examples)
+    assert frame.end_of_text in written and set(frame.prompt) <= written
+    model = load_whisper(version)
+    before = model.model.decoder.embed_tokens.weight.detach().clone()
+    encodings = _cached(version, examples, tmp_path / "encoded")
+    method = DecoderMethod(model, encodings, frame, written=written)
+    _loop(method, examples).run(CheckpointStore(tmp_path / "steps"), _hooks(iter([0.9] * 9), -1))
+    drifted = (method.trainable()[EMBEDDINGS] != before).any(1)
+    served = (method.merged(method.trainable())[EMBEDDINGS] != before).any(1)
+    assert drifted.sum() > len(written)
+    assert set(served.nonzero()[:, 0].tolist()) <= written
+    assert served.any()
 
 
 def test_a_torn_checkpoint_is_not_seen(tmp_path: Path) -> None:

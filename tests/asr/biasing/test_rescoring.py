@@ -15,8 +15,9 @@ def scores(likely: dict[str, float], other: float = -100.0) -> Callable[[Sequenc
     return lambda texts: [likely.get(text, other) for text in texts]
 
 
-def rescore(text: str, phrases: Sequence[Phrase], likely: dict[str, float]) -> Rewrite | None:
-    return rescored(text, PhraseIndex(PhraseSet(tuple(phrases))), scores(likely), lambda text: len(text) // 3)
+def rescore(text: str, phrases: Sequence[Phrase], likely: dict[str, float], *others: str) -> Rewrite | None:
+    index = PhraseIndex(PhraseSet(tuple(phrases)))
+    return rescored([text, *others], index, scores(likely), lambda text: len(text) // 3)
 
 
 TEXT = "stop Dara Navier, please"
@@ -57,3 +58,29 @@ def test_of_two_phrases_in_one_place_the_likelier_is_written() -> None:
     phrases = [Phrase(text="darunavir"), Phrase(text="darunavar")]
     found = rescore(TEXT, phrases, {TEXT: -5.0, WITH: -9.0, "stop darunavar, please": -6.0})
     assert found is not None and found.phrases == ("darunavar",)
+
+
+def test_a_phrase_is_found_in_another_text_of_the_search_where_the_first_hides_it() -> None:
+    first, other, said = "stop the car for her", "stop Dara Navier", "stop darunavir"
+    likely = {first: -5.0, other: -6.0, said: -7.0}
+    phrases = [Phrase(text="darunavir")]
+    assert rescore(first, phrases, likely) is None
+    assert rescore(first, phrases, likely, other) == Rewrite(said, -7.0, ("darunavir",))
+    assert rescore(first, phrases, {**likely, said: -90.0}, other) is None
+
+
+def test_another_text_that_holds_a_phrase_has_its_boost_and_one_that_lacks_one_has_not() -> None:
+    right, wrong = "stop darunavir", "stop the car"
+    phrases = [Phrase(text="darunavir", boost=5.0)]
+    assert rescore(wrong, phrases, {wrong: -5.0, right: -12.0}, right) == Rewrite(
+        right, -12.0, ("darunavir",)
+    )
+    assert rescore(wrong, phrases, {wrong: -5.0, right: -80.0}, right) is None
+    pair = [*phrases, Phrase(text="fosfomycin", boost=0.5)]
+    traded = "stop fosfa mycin"
+    likely = {right: -5.0, traded: -6.0, "stop fosfomycin": -4.0}
+    assert rescore(right, pair, likely, traded) is None
+
+
+def test_the_first_text_stays_where_no_phrase_is_near_any() -> None:
+    assert rescore("the car", [Phrase(text="darunavir")], {"the car": -5.0}, "the bar", "a car") is None

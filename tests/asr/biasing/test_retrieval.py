@@ -78,6 +78,16 @@ def test_critical_phrases_come_first_and_the_number_is_bounded() -> None:
     assert len(long) <= MAX_MATCHES
 
 
+def test_held_are_the_phrases_as_written_the_longest_first_and_none_within_another() -> None:
+    found = index("coffee", "drip coffee", "iPhone").held(
+        ["Drip", "coffee,", "and", "coffee", "iphone", "iPhone"]
+    )
+    assert [(one.phrase.text, one.start, one.end) for one in found] == [
+        ("drip coffee", 0, 2), ("coffee", 3, 4), ("iPhone", 5, 6),
+    ]  # fmt: skip
+    assert index("coffee").held([]) == []
+
+
 def test_nothing_to_find_is_nothing_found() -> None:
     assert index("darunavir").matches([]) == []
     assert PhraseIndex(PhraseSet()).matches(["words"]) == []

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from training.report import AdaptationReport
 
 STAGE_INTERVAL_S = 0.25
+_NO_ROOM = "failed to map segment"  # the loader's words for a library that memory has no room for
 
 
 class EventStream:
@@ -120,8 +121,11 @@ def main() -> int:
     except LexituneError as error:
         events.send({"failed": _kind_of(error), "message": str(error)})
         return 2
-    except MemoryError:
-        events.send({"failed": OUT_OF_MEMORY, "message": "memory ran out; have the limit raised"})
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and _NO_ROOM not in str(error):
+            raise
+        what = f"memory ran out at {task['memory_bytes'] >> 20} MiB; have jobs.max_training_memory_mb raised"
+        events.send({"failed": OUT_OF_MEMORY, "message": what})
         return 2
     assert report is not None, "one process is the main one"
     events.send({"report": report_document(report)})

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 _LONGEST_FIRST = (
     "test_adaptation_served.py",
     "test_adapt_command.py",
+    "test_jobs_killed.py",
     "test_adapt_ctc.py",
     "test_readme.py",
     "test_two_processes.py",

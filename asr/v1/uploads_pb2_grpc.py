@@ -60,8 +60,8 @@ class UploadsServicer(object):
 
     def UploadFile(self, request_iterator, context):
         """Sends one file: `spec` first, then its bytes in order, in messages of at most `Limits.max_message_bytes`. OK means that
-        the file is on disk, whole. RESOURCE_EXHAUSTED if it is too large, the tenant has too much stored, or the disk is
-        full; INVALID_ARGUMENT if the bytes are not those that `spec` says; ABORTED after `Limits.idle_timeout` without one.
+        the file is on disk, whole. RESOURCE_EXHAUSTED if the tenant has too much stored or the disk is full; INVALID_ARGUMENT
+        if it is too large or the bytes are not those that `spec` says; ABORTED after `Limits.idle_timeout` without one.
         Nothing is kept of a call that did not end with OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

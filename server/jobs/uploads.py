@@ -34,6 +34,7 @@ from server.jobs.store import Before
 FOLDER = "uploads"
 PARTIAL_SUFFIX = ".part"
 MAX_NAME = 255
+STORED_RETRY_S = 600.0  # room comes with what is deleted, or expires
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -59,16 +60,16 @@ class UploadStore:
         """Make room for a file; its bytes go to the writer.
 
         Raises:
-            OptionError: the name, the size or the hash is none.
-            LimitError: the file, or what the tenant has with it, is too large.
+            OptionError: the name, the size or the hash is none, or the file is too large.
+            LimitError: what the tenant has with it is too large.
             ResourceError: the disk is full.
         """
         _check_spec(name, size_bytes, sha256)
         if size_bytes > self._max_file_bytes:
-            raise LimitError(
+            raise OptionError(
                 f"{name!r} has {size_bytes} bytes, and {self._max_file_bytes} are the limit; send it in parts, or have "
                 "jobs.max_file_mb raised",
-                reason="FILE_SIZE",
+                field="spec.size_bytes",
             )
         upload_id = uuid.uuid4().hex
         suffix = PurePosixPath(name).suffix
@@ -177,6 +178,7 @@ class UploadStore:
                 f"{size_bytes} bytes more, with {stored} stored, would be over the tenant's {max_stored_bytes}; delete "
                 "uploads or jobs, or have jobs.max_stored_mb or quotas.max_stored_mb raised",
                 reason="TENANT_QUOTA",
+                retry_s=STORED_RETRY_S,
             )
 
 

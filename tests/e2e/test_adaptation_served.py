@@ -6,6 +6,7 @@ Killed, a training is begun again; where a worker died behind the publication, n
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +28,7 @@ from server.jobs.options import JobsOptions
 from server.jobs.states import JobKind
 from server.worker_command import Kind, make_worker
 
+JOBS_PAGE = Path(__file__).resolve().parents[2] / "docs" / "jobs.md"
 CONFIG = """\
 [training]
 epochs = 1
@@ -97,26 +99,26 @@ def test_from_an_uploaded_manifest_to_a_promoted_version_that_an_open_server_ser
     sentences: bytes,
     domain_speech: dict[str, Any],
     lexitune_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = Adaptation(
-        name="counter",
-        base="small-ctc",
-        alias="production",
-        text=FileOnServer(upload_id=client.upload(sentences, name="text.txt").id),
-        train=client.upload_manifest(manifest),
-        config_toml=CONFIG,
-    )
-    job = client.create_adaptation_job(asked, request_id="counter-1")
-    assert client.create_adaptation_job(asked, request_id="counter-1") == job
-    assert (job.state, job.name, job.base.endswith("small-ctc")) == (JobState.QUEUED, "counter", True)
+    """By the example of the documentation."""
+    (tmp_path / "sentences.txt").write_bytes(sentences)
+    (tmp_path / "job.toml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    code = re.findall(r"```python\n(.*?)```", JOBS_PAGE.read_text(), re.DOTALL)[2]
+    printed: list[tuple[Any, ...]] = []
+    names = {"print": lambda *one: printed.append(one)}
     worker = make_worker(config, installation, Kind.ADAPTATION)
     worker.start()
-    seen = list(client.watch_adaptation_job(job.id))
+    exec(compile(code.replace("localhost:50051", server.address), str(JOBS_PAGE), "exec"), names)
     worker.stop(10)
-    over = seen[-1]
+    (job,) = client.adaptation_jobs()
+    over = client.adaptation_job(job.id)
     assert over.fault is None
     assert (over.state, over.started_at is not None) == (JobState.SUCCEEDED, True)
-    assert {one.stage.name for one in seen if one.stage} >= {"training"}
+    assert {stage.name for _, stage, _ in printed[:-1] if stage} >= {"training"}
+    assert printed[-1] == (over.outcome,)
     assert [point.step for point in over.points] == sorted({point.step for point in over.points})
     assert over.points[0].step == 0 and "dev_wer" in over.points[-1].values
     outcome = over.outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -39,6 +40,7 @@ from server.jobs.installation import Installation
 from server.jobs.options import JobsOptions
 from server.worker_command import Kind, make_worker
 
+JOBS_PAGE = Path(__file__).resolve().parents[2] / "docs" / "jobs.md"
 TENANTS = {
     "clinic": 'models = ["*"]\nroots = ["calls"]\n[tenants.clinic.quotas]\nmax_jobs = 2\nmax_stored_mb = 1',
     "shop": 'models = ["orders"]\n',
@@ -290,6 +292,30 @@ def test_a_cancelled_job_is_over_and_a_deleted_one_leaves_nothing(
     assert len(list(folder.iterdir())) == kept - 3
     with pytest.raises(JobNotFoundError):
         clinic.batch_job(job.id)
+
+
+@pytest.mark.parametrize("block", [0, 1], ids=["blocking", "asyncio"])
+def test_the_examples_of_the_documentation(
+    clinic: JobsClient,
+    worker: None,
+    config: tuple[ServerConfig, dict[str, str]],
+    calls: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    block: int,
+) -> None:
+    (tmp_path / "calls").symlink_to(calls)
+    monkeypatch.chdir(tmp_path)
+    code = re.findall(r"```python\n(.*?)```", JOBS_PAGE.read_text(), re.DOTALL)[block]
+    credentials = Credentials(token=config[1]["clinic"])
+    code = code.replace('"localhost:50051"', "ADDRESS, CREDENTIALS").replace(
+        'glob("*.wav")', 'glob("[0-2].wav")'
+    )
+    printed: list[tuple[Any, ...]] = []
+    names = {"ADDRESS": clinic.address, "CREDENTIALS": credentials, "print": lambda *one: printed.append(one)}
+    exec(compile(code, str(JOBS_PAGE), "exec"), names)
+    assert any(JobState.SUCCEEDED in one for one in printed)
+    assert "aspirin" in str(printed[-1]) or "aspirin" in str(printed[-3])
 
 
 async def test_the_async_client_is_the_same(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,15 @@ def installation(config: ServerConfig) -> Iterator[Installation]:
 
 def _trainings() -> list[psutil.Process]:
     return [one for one in psutil.Process().children() if "training.job_program" in " ".join(one.cmdline())]
+
+
+def _begun() -> list[psutil.Process]:
+    """The training, once there is one."""
+    end_s = time.monotonic() + 30
+    while not (found := _trainings()):
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+    return found
 
 
 def test_from_an_uploaded_manifest_to_a_promoted_version_that_an_open_server_serves(
@@ -181,12 +191,14 @@ def test_a_training_that_is_killed_is_begun_again_and_one_that_is_cancelled_ends
     states, killed = [], set[int]()
     for now in client.watch_adaptation_job(job.id):
         states.append(now.state)
-        for training in _trainings() if now.stage and not now.state.is_over else ():
-            if not killed:
-                killed.add(training.pid)
-                os.killpg(training.pid, signal.SIGKILL)
-            elif training.pid not in killed:
-                assert client.cancel_adaptation_job(job.id).state is JobState.CANCELLED
+        if now.state is JobState.RUNNING and not killed:
+            (first,) = _begun()
+            killed.add(first.pid)
+            os.killpg(first.pid, signal.SIGKILL)
+        elif now.stage and not now.state.is_over:
+            (second,) = _trainings()
+            assert second.pid not in killed
+            assert client.cancel_adaptation_job(job.id).state is JobState.CANCELLED
     assert (len(killed), states[-1]) == (1, JobState.CANCELLED)
     worker.stop(10)
     assert _trainings() == []

@@ -257,13 +257,13 @@ def test_processes_that_claim_at_once_do_each_part_once(database_uri: str) -> No
     store = JobStore(database)
     jobs = [store.create(a_job(f"r{number}", num_parts=20), max_open=9) for number in range(3)]
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(3)
-    workers = [context.Process(target=_work, args=(database_uri, barrier)) for _ in range(3)]
+    barrier = context.Barrier(2)
+    workers = [context.Process(target=_work, args=(database_uri, barrier)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert [worker.exitcode for worker in workers] == [0, 0]
     for job in jobs:
         over = store.get("t", BATCH, job.id)
         assert (over.state, over.counts.succeeded) == (JobState.SUCCEEDED, 20)

@@ -15,13 +15,15 @@ import grpc
 
 from asr.errors import NotPermittedError, OptionError
 from asr.v1 import adaptation_pb2, adaptation_pb2_grpc
+from server import convert_job_answers as answers
 from server import convert_jobs
 from server.caller import Caller, current_caller
 from server.catalog import Catalog
 from server.convert_jobs import AdaptationRequest
 from server.errors import status_boundary
 from server.jobs.installation import Installation
-from server.jobs.records import Job, NewJob, NewPart
+from server.jobs.options import JobsOptions
+from server.jobs.records import Document, Job, NewJob, NewPart
 from server.jobs.states import JobKind, JobState
 from server.jobs_service import JobsService, check_root
 from training.spec import spec_of
@@ -58,7 +60,7 @@ class AdaptationServicer(adaptation_pb2_grpc.AdaptationServicer):
             config = read_config(asked.config_toml)
             base = await asyncio.to_thread(self._catalog.resolve, asked.base, caller.may_use)
             job = await self._jobs.ask(lambda parts: self._create(parts, caller, asked, base, config))
-            return adaptation_pb2.CreateAdaptationJobResponse(job=await self._message(job))
+            return answers.create_adaptation_response(*await self._whole(job))
         raise AssertionError("unreachable: the boundary aborts")
 
     async def GetAdaptationJob(  # noqa: N802
@@ -67,7 +69,7 @@ class AdaptationServicer(adaptation_pb2_grpc.AdaptationServicer):
         """One job."""
         async with status_boundary(context, "GetAdaptationJob"):
             job = await self._jobs.get(request.id)
-            return adaptation_pb2.GetAdaptationJobResponse(job=await self._message(job))
+            return answers.get_adaptation_response(*await self._whole(job))
         raise AssertionError("unreachable: the boundary aborts")
 
     async def ListAdaptationJobs(  # noqa: N802
@@ -78,14 +80,7 @@ class AdaptationServicer(adaptation_pb2_grpc.AdaptationServicer):
             size, before = convert_jobs.newest_first(request)
             page = await self._jobs.page(size, before)
             outcomes = await self._jobs.ask(lambda parts: parts.store.outcomes([job.id for job in page]))
-            options = self._jobs.options
-            return adaptation_pb2.ListAdaptationJobsResponse(
-                jobs=[
-                    convert_jobs.adaptation_job_message(job, outcomes.get(job.id), options, whole=False)
-                    for job in page
-                ],
-                next_page_token=convert_jobs.next_token(page, size),
-            )
+            return answers.list_adaptation_response(page, outcomes, size, self._jobs.options)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def CancelAdaptationJob(  # noqa: N802
@@ -94,7 +89,7 @@ class AdaptationServicer(adaptation_pb2_grpc.AdaptationServicer):
         """End a job."""
         async with status_boundary(context, "CancelAdaptationJob"):
             job = await self._jobs.cancel(request.id)
-            return adaptation_pb2.CancelAdaptationJobResponse(job=await self._message(job))
+            return answers.cancel_adaptation_response(*await self._whole(job))
         raise AssertionError("unreachable: the boundary aborts")
 
     async def DeleteAdaptationJob(  # noqa: N802
@@ -103,7 +98,7 @@ class AdaptationServicer(adaptation_pb2_grpc.AdaptationServicer):
         """Delete a job and its files."""
         async with status_boundary(context, "DeleteAdaptationJob"):
             await self._jobs.delete(request.id)
-            return adaptation_pb2.DeleteAdaptationJobResponse()
+            return answers.delete_adaptation_response()
         raise AssertionError("unreachable: the boundary aborts")
 
     async def WatchAdaptationJob(  # noqa: N802
@@ -112,7 +107,7 @@ class AdaptationServicer(adaptation_pb2_grpc.AdaptationServicer):
         """The job now, and whenever it is another."""
         async with status_boundary(context, "WatchAdaptationJob"):
             async for job in self._jobs.watch(request.id):
-                yield adaptation_pb2.WatchAdaptationJobResponse(job=await self._message(job))
+                yield answers.watch_adaptation_response(*await self._whole(job))
 
     def _check_permitted(self, caller: Caller, name: str) -> None:
         if not self._is_allowed:
@@ -126,12 +121,13 @@ class AdaptationServicer(adaptation_pb2_grpc.AdaptationServicer):
                 "server's tenants file adds one"
             )
 
-    async def _message(self, job: Job) -> adaptation_pb2.AdaptationJob:
+    async def _whole(self, job: Job) -> tuple[Job, Document | None, JobsOptions]:
+        """A job with what came of it."""
         outcome = None
         if job.state is JobState.SUCCEEDED:
             outcomes = await self._jobs.ask(lambda parts: parts.store.outcomes([job.id]))
             outcome = outcomes.get(job.id)
-        return convert_jobs.adaptation_job_message(job, outcome, self._jobs.options)
+        return job, outcome, self._jobs.options
 
     def _create(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from asr.v1 import batch_pb2, batch_pb2_grpc
+from server import convert_job_answers as answers
 from server import convert_jobs
 from server.caller import Caller, current_caller
 from server.catalog import Catalog
@@ -54,7 +55,7 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
             model = await asyncio.to_thread(self._catalog.resolve, asked.model, caller.may_use)
             phrases = await self._vocabularies.resolve(asked.vocabulary, caller.name, "vocabulary")
             job = await self._jobs.ask(lambda parts: self._create(parts, caller, asked, model, phrases))
-            return convert_jobs.create_batch_response(job, phrases.reports, self._jobs.options)
+            return answers.create_batch_response(job, phrases.reports, self._jobs.options)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def GetBatchJob(  # noqa: N802
@@ -62,7 +63,7 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
     ) -> batch_pb2.GetBatchJobResponse:
         """One job."""
         async with status_boundary(context, "GetBatchJob"):
-            return batch_pb2.GetBatchJobResponse(job=self._message(await self._jobs.get(request.id)))
+            return answers.get_batch_response(await self._jobs.get(request.id), self._jobs.options)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def ListBatchJobs(  # noqa: N802
@@ -72,9 +73,7 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
         async with status_boundary(context, "ListBatchJobs"):
             size, before = convert_jobs.newest_first(request)
             page = await self._jobs.page(size, before)
-            return batch_pb2.ListBatchJobsResponse(
-                jobs=map(self._message, page), next_page_token=convert_jobs.next_token(page, size)
-            )
+            return answers.list_batch_response(page, size, self._jobs.options)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def CancelBatchJob(  # noqa: N802
@@ -82,7 +81,7 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
     ) -> batch_pb2.CancelBatchJobResponse:
         """End a job."""
         async with status_boundary(context, "CancelBatchJob"):
-            return batch_pb2.CancelBatchJobResponse(job=self._message(await self._jobs.cancel(request.id)))
+            return answers.cancel_batch_response(await self._jobs.cancel(request.id), self._jobs.options)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def DeleteBatchJob(  # noqa: N802
@@ -91,7 +90,7 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
         """Delete a job, its results and its files."""
         async with status_boundary(context, "DeleteBatchJob"):
             await self._jobs.delete(request.id)
-            return batch_pb2.DeleteBatchJobResponse()
+            return answers.delete_batch_response()
         raise AssertionError("unreachable: the boundary aborts")
 
     async def WatchBatchJob(  # noqa: N802
@@ -100,7 +99,7 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
         """The job now, and whenever it is another."""
         async with status_boundary(context, "WatchBatchJob"):
             async for job in self._jobs.watch(request.id):
-                yield batch_pb2.WatchBatchJobResponse(job=self._message(job))
+                yield answers.watch_batch_response(job, self._jobs.options)
 
     async def ListBatchResults(  # noqa: N802
         self, request: batch_pb2.ListBatchResultsRequest, context: Context
@@ -112,11 +111,8 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
             results = await self._jobs.ask(
                 lambda parts: parts.store.results(tenant, JobKind.BATCH, request.id, limit=size, after=after)
             )
-            return convert_jobs.results_response(results, size)
+            return answers.results_response(results, size)
         raise AssertionError("unreachable: the boundary aborts")
-
-    def _message(self, job: Job) -> batch_pb2.BatchJob:
-        return convert_jobs.batch_job_message(job, self._jobs.options)
 
     def _create(
         self, parts: Installation, caller: Caller, asked: BatchRequest, model: str, phrases: Resolved

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import grpc
 
-from asr.errors import ExpiredError, LexituneError, ProtocolError
+from asr.errors import ExpiredError, LexituneError, LimitError, ProtocolError
 from asr.v1 import uploads_pb2, uploads_pb2_grpc
+from server import convert_job_answers as answers
 from server import convert_jobs
 from server.caller import current_caller
 from server.errors import status_boundary
@@ -49,6 +50,7 @@ class UploadsServicer(uploads_pb2_grpc.UploadsServicer):
 
     def __init__(self, *, jobs: JobsService, limits: Limits) -> None:
         self._jobs, self._limits = jobs, limits
+        self._num_open = 0
 
     async def UploadFile(  # noqa: N802
         self, request_iterator: Requests, context: Context
@@ -56,17 +58,8 @@ class UploadsServicer(uploads_pb2_grpc.UploadsServicer):
         """Keep a file."""
         async with status_boundary(context, "UploadFile"):
             self._jobs.check_serving()
-            spec = convert_jobs.upload_spec(await self._next(request_iterator, self._limits.first_message_s))
-            caller, options = current_caller(), self._jobs.options
-            room = max_stored_bytes(caller, options)
-            begin = self._jobs.ask(
-                lambda parts: parts.uploads.begin(
-                    caller.name, spec.name, spec.size_bytes, spec.sha256, max_stored_bytes=room
-                )
-            )
-            async with _closing(begin) as writer:
-                upload = await self._receive(request_iterator, writer)
-            return uploads_pb2.UploadFileResponse(upload=convert_jobs.upload_message(upload))
+            with self._place():
+                return answers.upload_response(await self._keep(request_iterator))
         raise AssertionError("unreachable: the boundary aborts")
 
     async def ListUploads(  # noqa: N802
@@ -79,10 +72,7 @@ class UploadsServicer(uploads_pb2_grpc.UploadsServicer):
             page = await self._jobs.ask(
                 lambda parts: list(parts.uploads.page(tenant, limit=size, before=before))
             )
-            return uploads_pb2.ListUploadsResponse(
-                uploads=map(convert_jobs.upload_message, page),
-                next_page_token=convert_jobs.next_token(page, size),
-            )
+            return answers.uploads_response(page, size)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def DeleteUpload(  # noqa: N802
@@ -92,12 +82,38 @@ class UploadsServicer(uploads_pb2_grpc.UploadsServicer):
         async with status_boundary(context, "DeleteUpload"):
             tenant = current_caller().name
             await self._jobs.ask(lambda parts: parts.uploads.delete(tenant, request.id))
-            return uploads_pb2.DeleteUploadResponse()
+            return answers.delete_upload_response()
         raise AssertionError("unreachable: the boundary aborts")
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places for uploads."""
+        if self._num_open >= (most := self._jobs.options.max_uploads):
+            raise LimitError(
+                f"{most} files are being sent to this server, its limit; try again, or have jobs.max_uploads raised",
+                reason="UPLOADS",
+            )
+        self._num_open += 1
+        try:
+            yield
+        finally:
+            self._num_open -= 1
+
+    async def _keep(self, requests: Requests) -> Upload:
+        spec = convert_jobs.upload_spec(await self._next(requests, self._limits.first_message_s))
+        caller, room = current_caller(), max_stored_bytes(current_caller(), self._jobs.options)
+        begin = self._jobs.ask(
+            lambda parts: parts.uploads.begin(
+                caller.name, spec.name, spec.size_bytes, spec.sha256, max_stored_bytes=room
+            )
+        )
+        async with _closing(begin) as writer:
+            return await self._receive(requests, writer)
 
     async def _receive(self, requests: Requests, writer: UploadWriter) -> Upload:
         """Write what comes until the client has sent all."""
         while (request := await self._next_or_end(requests, self._limits.idle_s)) is not None:
+            self._jobs.check_serving()  # so that a client sends it elsewhere while there is time
             content = convert_jobs.upload_content(request, self._limits.max_message_bytes)
             await asyncio.to_thread(writer.write, content)
         return await asyncio.to_thread(writer.finish)

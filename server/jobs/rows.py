@@ -13,6 +13,7 @@ from server.jobs.schema import JOBS
 from server.jobs.states import OPEN, Counts, JobKind, JobState
 
 OPEN_STATES = sorted(OPEN)
+MAX_ID = 40
 
 
 def dumped(document: Document) -> str:
@@ -73,8 +74,19 @@ def read_upload(row: RowMapping) -> Upload:
     )
 
 
+def is_id(text: str) -> bool:
+    """Whether a text may be an id of ours."""
+    return text.isascii() and text.isalnum() and len(text) <= MAX_ID
+
+
 def own_job(tenant: str, kind: JobKind, job_id: str) -> tuple[ColumnElement[bool], ...]:
-    """What is true of one job of a tenant's, and of no other row."""
+    """What is true of one job of a tenant's, and of no other row.
+
+    Raises:
+        JobNotFoundError: no id is written so, and PostgreSQL knows no NUL.
+    """
+    if not is_id(job_id):
+        raise unknown_job(job_id)
     return JOBS.c.id == job_id, JOBS.c.tenant == tenant, JOBS.c.kind == kind.value
 
 

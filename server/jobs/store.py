@@ -19,6 +19,7 @@ from server.jobs.rows import (
     OPEN_STATES,
     change_job,
     dumped,
+    is_id,
     locked_job,
     own_job,
     read_job,
@@ -223,7 +224,7 @@ def _check_uploads(connection: Connection, new: NewJob) -> None:
         query = select(UPLOADS.c.id).where(
             UPLOADS.c.id == upload_id, UPLOADS.c.tenant == new.tenant, UPLOADS.c.sha256.is_not(None)
         )
-        if connection.execute(query.with_for_update()).one_or_none() is None:
+        if not is_id(upload_id) or connection.execute(query.with_for_update()).one_or_none() is None:
             raise UploadNotFoundError(
                 f"no upload {upload_id[:40]!r} is kept; it was never sent whole, or deleted, or its time is over: send "
                 "the file again"

@@ -27,7 +27,7 @@ from asr.errors import (
 )
 from server.jobs.database import Database
 from server.jobs.records import Upload
-from server.jobs.rows import OPEN_STATES, read_upload
+from server.jobs.rows import OPEN_STATES, is_id, read_upload
 from server.jobs.schema import JOB_UPLOADS, JOBS, UPLOADS
 from server.jobs.store import Before
 
@@ -304,6 +304,8 @@ def _unwritable(error: OSError) -> ResourceError:
 
 
 def _own(tenant: str, upload_id: str) -> tuple[ColumnElement[bool], ...]:
+    if not is_id(upload_id):
+        raise _unknown(upload_id)
     return UPLOADS.c.id == upload_id, UPLOADS.c.tenant == tenant, UPLOADS.c.sha256.is_not(None)
 
 

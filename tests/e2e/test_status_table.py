@@ -218,6 +218,25 @@ def sends_file(*contents: bytes, size_bytes: int, waits: bool = False) -> Callab
     return cause
 
 
+def sends_file_while_another_is_sent(server: Server) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def requests() -> Iterator[uploads_pb2.UploadFileRequest]:
+        yield uploads_pb2.UploadFileRequest(spec=uploads_pb2.UploadSpec(name="a.wav", size_bytes=1))
+        begun.set()
+        over.wait(30)
+
+    with grpc.insecure_channel(server.address) as channel:
+        call = uploads_pb2_grpc.UploadsStub(channel).UploadFile.future(requests())
+        try:
+            while True:  # until the first has its place
+                assert begun.wait(10)
+                sends_file(b"1", size_bytes=1)(server)
+        finally:
+            call.cancel()
+            over.set()
+
+
 def has_done(*names: str, upload_id: str = "") -> Callable[[Server], None]:
     """Batch jobs of these request_ids, one after the other, of a file under a root or an upload."""
 
@@ -283,6 +302,7 @@ OPEN = {
     "upload too large": row(
         sends_file(size_bytes=(1 << 20) + 1), INVALID, "INVALID_INPUT", "spec.size_bytes"
     ),
+    "too many uploads": row(sends_file_while_another_is_sent, EXHAUSTED, "UPLOADS", retries=True),
     "unknown job": row(looks_for_a_job, CODE.NOT_FOUND, "JOB_NOT_FOUND"),
     "unknown upload": row(has_done("x", upload_id="none"), CODE.NOT_FOUND, "UPLOAD_NOT_FOUND"),
     "another job of one request": row(has_done("one", "one"), CODE.ALREADY_EXISTS, "ALREADY_EXISTS"),
@@ -339,6 +359,7 @@ def open_server(
         folder=str(folder / "files"),
         roots={"here": str(folder)},
         max_file_mb=1,
+        max_uploads=1,
         max_open_jobs=2,
     )
     config = ServerConfig(

@@ -98,6 +98,15 @@ def test_another_tenants_job_is_none(store: JobStore) -> None:
     assert store.get("t", BATCH, job.id) == job
 
 
+@pytest.mark.parametrize("job_id", ["", "a\0b", "x" * 41, "ä", "' OR '1'='1"])
+def test_what_is_no_id_names_no_job_and_no_upload(store: JobStore, job_id: str) -> None:
+    for ask in (store.get, store.cancel, store.delete):
+        with pytest.raises(JobNotFoundError):
+            ask("t", BATCH, job_id)
+    with pytest.raises(UploadNotFoundError):
+        store.create(replace(a_job(), upload_ids=frozenset({job_id})), max_open=1)
+
+
 def test_pages_are_newest_first_and_leave_nothing_out(store: JobStore, clock: Any) -> None:
     made = []
     for number in range(7):

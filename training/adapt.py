@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,21 @@ from training.spec import AdaptationSpec
 PARITY_PROBES = 6
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """Of a job that is run for somebody who may lose its answer and have it run again.
+
+    Attributes:
+        job: a name that no other job ever has: what the job of this name has published is its answer from then on.
+        folder: where unfinished work is kept; whoever owns the job removes it.
+    """
+
+    job: str
+    folder: Path
+
+
 def adapt(
-    spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2, job: str = ""
+    spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2, owner: Owner | None = None
 ) -> AdaptationReport | None:
     """Run a job; the result says what was published and whether the gate let it pass.
 
@@ -64,8 +77,7 @@ def adapt(
         spec: what to do.
         reporter: of its progress.
         num_workers: cores to use.
-        job: a name that no other job ever has, for whoever may lose the answer and ask again: what the job of this name
-            has published is the answer then. Without one, the job's folder is its name.
+        owner: without one, unfinished work is kept under LEXITUNE_HOME, and equal jobs go on with each other's.
 
     Raises:
         LexituneError: the input cannot be used.
@@ -74,7 +86,7 @@ def adapt(
         with processes.main_first():
             registry = Registry.open()  # before hours of work, not after
             reporter = reporter if processes.is_main else SilentReporter()
-            running = _Job(spec, reporter, num_workers, registry, processes, job)
+            running = _Job(spec, reporter, num_workers, registry, processes, owner)
         if processes.is_main:
             held.enter_context(exclusive(running.folder))
         held.enter_context(explained(running.folder, batch_size=spec.training.batch_size))
@@ -86,10 +98,10 @@ class _Job:
 
     def __init__(
         self, spec: AdaptationSpec, reporter: Reporter, num_workers: int, registry: Registry,
-        processes: Processes, name: str,
+        processes: Processes, owner: Owner | None,
     ) -> None:  # fmt: skip
         self._started = time.monotonic()
-        self._name = name
+        self._name = owner.job if owner else ""
         self._processes = processes
         self._registry = registry
         self._reporter = reporter
@@ -98,7 +110,9 @@ class _Job:
         self._languages = base_languages(self._base)
         spec, self._language_notes = settled(spec, self._languages)
         self._spec = spec
-        self.folder = home_dir("work", spec.digest(self._base.sha256, __version__, *_input_hashes(spec)))
+        digest = spec.digest(self._base.sha256, __version__, *_input_hashes(spec))
+        self.folder = (owner.folder if owner else home_dir("work")) / digest
+        self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(spec.seed)
         torch.set_num_threads(max(1, num_workers // processes.size))
 

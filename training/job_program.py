@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -114,10 +115,12 @@ def main() -> int:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        from training.adapt import adapt
+        from training.adapt import Owner, adapt
         from training.spec import spec_of
 
-        report = adapt(spec_of(task), events, num_workers=task["workers"], job=task["job"])
+        owner = Owner(job=task["job"], folder=Path(task["folder"]))
+
+        report = adapt(spec_of(task), events, num_workers=task["workers"], owner=owner)
     except LexituneError as error:
         events.send({"failed": _kind_of(error), "message": str(error)})
         return 2

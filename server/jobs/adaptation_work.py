@@ -82,6 +82,7 @@ class AdaptationWork:
                 write_manifest(folder / f"{option}.jsonl", map(measured, rows))
         return {
             "job": lease.job_id,
+            "folder": str(folder / "work"),
             "base": spec["base"],
             "name": spec["name"],
             "alias": spec["alias"],

@@ -137,7 +137,7 @@ def test_from_an_uploaded_manifest_to_a_promoted_version_that_an_open_server_ser
     assert outcome.metrics["adapted.dev.wer"] < outcome.metrics["base.dev.wer"]
     assert {check.name for check in outcome.checks} >= {"domain", "general", "export"}
     assert [version.version for version in Registry.open().get_model("counter").versions] == ["1"]
-    assert list((lexitune_home / "work").iterdir()) == []
+    assert list((lexitune_home / "jobs" / "adaptations").iterdir()) == []
     with SpeechClient(server.address) as speech:
         recognition = speech.recognize(
             next(iter(domain_speech.values())), StreamConfig(model="counter@production")

@@ -10,11 +10,14 @@ LexituneError
 │   └── ProtocolError          messages on a stream in an order that is not allowed
 ├── NotFoundError              exit code 2, NOT_FOUND
 │   ├── ModelNotFoundError     a model reference that names nothing
-│   └── PhraseSetNotFoundError a name under which no phrases are kept
+│   ├── PhraseSetNotFoundError a name under which no phrases are kept
+│   ├── JobNotFoundError       an id that is no job of this caller's
+│   └── UploadNotFoundError    an id that is no file of this caller's
 ├── AlreadyExistsError         a name that is taken; ALREADY_EXISTS
 ├── ModelError                 a model that exists but cannot be used; FAILED_PRECONDITION
 │   ├── ChecksumError          bytes that are not the bytes that were published
 │   └── ModelInUseError        a model that calls hold and that shall go
+├── UploadInUseError           a file that an open job needs and that shall go; FAILED_PRECONDITION
 ├── MissingDependencyError     an optional part that is not installed; names the command that installs it
 ├── ResourceError           this machine ran out of disk or memory; RESOURCE_EXHAUSTED
 ├── LimitError                 a limit of this server; RESOURCE_EXHAUSTED
@@ -29,6 +32,9 @@ from __future__ import annotations
 from typing import Any
 
 PHRASE_SET_NOT_FOUND = "PHRASE_SET_NOT_FOUND"  # by which a client tells it from a model that was not found
+JOB_NOT_FOUND = "JOB_NOT_FOUND"
+UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
+UPLOAD_IN_USE = "UPLOAD_IN_USE"
 
 
 class LexituneError(Exception):
@@ -104,6 +110,26 @@ class PhraseSetNotFoundError(NotFoundError):
         self.reason = PHRASE_SET_NOT_FOUND
 
 
+class JobNotFoundError(NotFoundError):
+    """The caller has no job of an id.
+
+    Attributes:
+        reason: the machine-readable reason.
+    """
+
+    reason = JOB_NOT_FOUND
+
+
+class UploadNotFoundError(NotFoundError):
+    """The caller has no file of an id.
+
+    Attributes:
+        reason: the machine-readable reason.
+    """
+
+    reason = UPLOAD_NOT_FOUND
+
+
 class AlreadyExistsError(LexituneError):
     """A name that shall be new is taken."""
 
@@ -118,6 +144,10 @@ class ChecksumError(ModelError):
 
 class ModelInUseError(ModelError):
     """Calls hold the model that shall be unloaded."""
+
+
+class UploadInUseError(LexituneError):
+    """A job that is not over needs the file that shall be deleted."""
 
 
 class MissingDependencyError(LexituneError):

@@ -7,11 +7,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from asr.phrase_store import PhraseStore
@@ -19,95 +17,32 @@ from asr.registry import Registry
 from asr.v1 import models_pb2_grpc, phrases_pb2_grpc, speech_pb2_grpc
 from server.admin import AdminServicer
 from server.batching import MAX_BATCH, MAX_GPU_BATCH, BatchTimes, DecodeQueue
-from server.caller import ANYONE, Caller
 from server.calls import Calls
 from server.catalog import Catalog, short_name
-from server.certificates import read_certificates
 from server.config import ServerConfig
-from server.guard import Guard
 from server.health import SERVICE_NAMES, Health
+from server.jobs_app import JobServices
 from server.leg import StreamServices
 from server.limits import Admission, ServingState
 from server.listener import Listener
+from server.listeners import METHODS, describe, make_listeners
 from server.metrics import Metrics
 from server.metrics_listener import MetricsListener
 from server.models import ModelsServicer
 from server.observe import Observer
 from server.phrase_sets import PhraseSetsServicer
-from server.policies import ADMIN_LISTENER, PUBLIC_LISTENER, Policies
 from server.pool import ModelPool
 from server.quotas import TenantQuotas
 from server.recognition import SpeechServicer
-from server.reload import Reloaded
 from server.riva import SERVICE_NAME as RIVA_SERVICE
 from server.riva import RivaServicer
 from server.riva_convert import riva_language
-from server.tenants import Tenants
 from server.tracing import Tracing, open_tracing
 from server.vocabulary import Vocabularies
 from server.workers import ServedModel, WorkerGroup
 
-MESSAGE_OVERHEAD_BYTES = 64 << 10  # a request around its audio
 STOP_GRACE_S = 1.0
 ALIVE_WITHIN_S = 2.0  # in which the event loop must answer
-METHODS = frozenset(path.strip("/") for path in (*PUBLIC_LISTENER, *ADMIN_LISTENER))
-
-
-def channel_options(config: ServerConfig) -> list[tuple[str, int]]:
-    """gRPC's options of the listener: one process a port, small windows, dead peers noticed."""
-    return [
-        ("grpc.so_reuseport", 0),
-        # With the default windows a client may push minutes of audio ahead; with these under a second.
-        ("grpc.http2.bdp_probe", 0),
-        ("grpc.http2.lookahead_bytes", 16_384),
-        ("grpc.max_receive_message_length", config.limits.max_unary_bytes + MESSAGE_OVERHEAD_BYTES),
-        ("grpc.keepalive_time_ms", 45_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
-    ]
-
-
-def make_listeners(
-    config: ServerConfig, observer: Observer, check_room: Callable[[Caller], None]
-) -> tuple[Listener, Listener | None]:
-    """The public listener and the administrators', which there is if the config names an address.
-
-    Args:
-        config: the options.
-        observer: of every RPC.
-        check_room: raises unless a call of a caller may begin.
-
-    Raises:
-        OptionError: certificates or tenants cannot be read.
-    """
-    tls = config.tls
-    certificates = (
-        Reloaded("the server's certificate", tls.paths, lambda: read_certificates(tls)) if tls.is_on else None
-    )
-    authenticate = Tenants(Path(config.tenants)).authenticate if config.tenants else _anyone
-
-    def listener(address: str, policies: Policies) -> Listener:
-        return Listener(
-            address,
-            policies,
-            Guard(policies, authenticate, check_room),
-            observer=observer,
-            options=channel_options(config),
-            certificates=certificates,
-        )
-
-    public = listener(config.address, PUBLIC_LISTENER)
-    return public, listener(config.admin_address, ADMIN_LISTENER) if config.admin_address else None
-
-
-def _anyone(_authorizations: Sequence[str]) -> Caller:
-    return ANYONE
-
-
-def _describe(listener: Listener) -> None:
-    """Mount reflection."""
-    servicer = reflection.aio.ReflectionServicer((*SERVICE_NAMES, reflection.SERVICE_NAME))
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, listener)
 
 
 class Application:
@@ -192,6 +127,13 @@ class Application:
         self._phrase_sets = PhraseSetsServicer(
             open_store=PhraseStore.open, vocabularies=self._vocabularies, limits=self._config.limits
         )
+        self._jobs = JobServices(
+            self._config,
+            admission=self._admission,
+            catalog=self._catalog,
+            vocabularies=self._vocabularies,
+            registry=self.registry,
+        )
         self._administration = AdminServicer(
             admission=self._admission,
             catalog=self._catalog,
@@ -242,6 +184,7 @@ class Application:
             await self.stop()
             raise
         self._enter(ServingState.SERVING)
+        self._jobs.start()
         return address
 
     async def drain(self) -> None:
@@ -257,6 +200,7 @@ class Application:
         await asyncio.to_thread(self._workers.close)
         self._front.shutdown(cancel_futures=True)
         await self._pool.close()
+        await self._jobs.close()
         if self._listener is not None:
             await asyncio.to_thread(self._listener.close)
         if self._tracing is not None:
@@ -271,13 +215,14 @@ class Application:
         add_speech(self._speech, self._public)  # type: ignore[no-untyped-call]
         add_models(self._models, self._public)  # type: ignore[no-untyped-call]
         add_phrase_sets(self._phrase_sets, self._public)  # type: ignore[no-untyped-call]
+        self._jobs.mount(self._public)
         self._riva.mount(self._public)
         if self._admin is not None:
             add_models(self._administration, self._admin)  # type: ignore[no-untyped-call]
         for listener in self.listeners:
             self._health.mount(listener)
             if self._config.reflection:
-                _describe(listener)
+                describe(listener)
 
     async def _listen(self) -> None:
         """Answer from now on, if only that the models are loading."""

@@ -23,6 +23,7 @@ from asr.options import (
 )
 from asr.streaming.messages import Limits
 from server.certificates import TlsOptions
+from server.jobs.options import JobsOptions
 from server.logs import FORMATS, LEVELS
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -59,6 +60,7 @@ class ServerConfig:
         riva_models: selectors by the names that clients of Riva write, e.g. {"conformer-en-US": "orders@production"}.
         limits: what one client may use.
         tls: certificates of all listeners.
+        jobs: where batch and adaptation jobs are kept, and their limits; the same for ``lexitune worker``.
     """
 
     models: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -82,6 +84,7 @@ class ServerConfig:
     riva_models: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     tls: TlsOptions = field(default_factory=TlsOptions)
+    jobs: JobsOptions = field(default_factory=JobsOptions)
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -109,6 +112,11 @@ class ServerConfig:
                 field="models",
             )
         self._check_exposure()
+
+    @property
+    def accepts_adaptation(self) -> bool:
+        """Whether adaptation jobs are taken: not from everybody on a network, who could publish models here."""
+        return self.jobs.allow_adaptation and bool(self.tenants or is_loopback(self.address))
 
     def _check_exposure(self) -> None:
         """Refuse secrets in plain text on a network, and administration for everybody on it."""

@@ -36,6 +36,7 @@ from asr.errors import (
     ResourceError,
     UnauthenticatedError,
     UnavailableError,
+    UploadInUseError,
 )
 from server.call_ids import current_call, note_failure
 
@@ -69,6 +70,7 @@ STATUS_TABLE: dict[type[LexituneError], StatusRule] = {
     AlreadyExistsError: StatusRule(grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS"),
     ModelInUseError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_IN_USE"),
     ModelError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MODEL_FAILED"),
+    UploadInUseError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_IN_USE"),
     MissingDependencyError: StatusRule(grpc.StatusCode.FAILED_PRECONDITION, "MISSING_DEPENDENCY"),
     LimitError: StatusRule(grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT", retry_s=1.0),
     ResourceError: StatusRule(grpc.StatusCode.RESOURCE_EXHAUSTED, "MACHINE", retry_s=30.0),

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from asr.v1 import models_pb2, phrases_pb2, speech_pb2
+from asr.v1 import adaptation_pb2, batch_pb2, models_pb2, phrases_pb2, speech_pb2, uploads_pb2
 from server.limits import ServingState
 from server.listener import Listener
 
@@ -22,6 +22,9 @@ SERVICE_NAMES = (
     speech_pb2.DESCRIPTOR.services_by_name["Speech"].full_name,
     models_pb2.DESCRIPTOR.services_by_name["Models"].full_name,
     phrases_pb2.DESCRIPTOR.services_by_name["PhraseSets"].full_name,
+    uploads_pb2.DESCRIPTOR.services_by_name["Uploads"].full_name,
+    batch_pb2.DESCRIPTOR.services_by_name["Batch"].full_name,
+    adaptation_pb2.DESCRIPTOR.services_by_name["Adaptation"].full_name,
 )
 _STATUS = health_pb2.HealthCheckResponse
 

@@ -22,7 +22,7 @@ from server.reload import Reloaded
 
 TOKEN_PREFIX = "lexi_"  # so that scanners for leaked secrets can know one
 TOKEN_BYTES = 32
-ALL_MODELS = "*"
+ALL = "*"
 _REMEDY = "send metadata authorization: Bearer TOKEN"
 _UNSET = datetime.min
 
@@ -59,19 +59,23 @@ class TenantOptions:
     Attributes:
         tokens: any of them is the tenant's; two at a time let one replace the other.
         models: names of the models that it may use, "*" for all.
-        admin: whether it may use the admin listener, and then all models.
+        admin: whether it may use the admin listener, and then all models, names and roots.
         quotas: what it may use at most.
+        publishes: names under which its adaptations may publish versions and move aliases, "*" for all.
+        roots: names of ``jobs.roots`` whose files its jobs may read, "*" for all.
     """
 
     tokens: tuple[TokenOptions, ...] = ()
     models: tuple[str, ...] = ()
     admin: bool = False
     quotas: Quotas = field(default_factory=Quotas)
+    publishes: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.models and not self.admin:
             raise OptionError(
-                f'a tenant has no models; give names of models, or models = ["{ALL_MODELS}"] for all',
+                f'a tenant has no models; give names of models, or models = ["{ALL}"] for all',
                 field="models",
             )
 
@@ -179,10 +183,14 @@ def _read_grants(path: Path) -> tuple[_Grant, ...]:
 
 
 def _caller(name: str, tenant: TenantOptions) -> Caller:
-    has_all = tenant.admin or ALL_MODELS in tenant.models
+    def allowed(names: tuple[str, ...]) -> frozenset[str] | None:
+        return None if tenant.admin or ALL in names else frozenset(names)
+
     return Caller(
         name=name,
-        models=None if has_all else frozenset(tenant.models),
+        models=allowed(tenant.models),
         is_admin=tenant.admin,
         quotas=tenant.quotas,
+        publishes=allowed(tenant.publishes),
+        roots=allowed(tenant.roots),
     )

@@ -18,7 +18,9 @@ from cryptography.x509.oid import NameOID
 
 # Minutes each, most of them in one job that the file's tests look at: begun first, so that two processes end together.
 _LONGEST_FIRST = (
+    "test_adaptation_served.py",
     "test_adapt_command.py",
+    "test_jobs_killed.py",
     "test_adapt_ctc.py",
     "test_readme.py",
     "test_two_processes.py",

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +28,24 @@ from asr.models.contexts import TAUGHT_LANGUAGE, WHOLE
 from asr.models.export import PARITY_RATIO, check_parity, latency_ratio
 from asr.models.resolve import ResolvedModel, resolve_model
 from asr.recognizer import Recognizer
-from asr.registry import Registry
+from asr.registry import Registry, read_card
 from asr.storage import exclusive, home_dir
 from asr.text.languages import ENGLISH
-from training.checkpoint import CheckpointStore
+from training.checkpoint import CheckpointStore, CurvePoint
 from training.data import AdaptationData, collect
 from training.distributed import Processes, joined
 from training.examples import Example, epoch_batches, examples_digest
 from training.exhaustion import explained
 from training.families import open_family
 from training.family import Plan, Rows, VariantScorer
-from training.gate import GateVerdict, general_budget, judge
+from training.gate import Check, GateVerdict, general_budget, judge
 from training.languages import base_languages, settled
 from training.loop import Hooks, TrainingLoop, TrainingResult
 from training.measuring import Measurer, Probed, Variant
 from training.methods import Method
 from training.page import render_page
 from training.progress import Reporter, SilentReporter
-from training.publish import publish, run_file
+from training.publish import publish, published_by, run_file
 from training.report import PAGE, AdaptationReport, build_card, build_run
 from training.scoring import GREEDY, SERVED
 from training.spec import AdaptationSpec
@@ -53,10 +53,31 @@ from training.spec import AdaptationSpec
 PARITY_PROBES = 6
 
 
-def adapt(spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2) -> AdaptationReport | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """Of a job that is run for somebody who may lose its answer and have it run again.
+
+    Attributes:
+        job: a name that no other job ever has: what the job of this name has published is its answer from then on.
+        folder: where unfinished work is kept; whoever owns the job removes it.
+    """
+
+    job: str
+    folder: Path
+
+
+def adapt(
+    spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2, owner: Owner | None = None
+) -> AdaptationReport | None:
     """Run a job; the result says what was published and whether the gate let it pass.
 
     Processes of one launcher train together, in the same LEXITUNE_HOME; all but the main one return None.
+
+    Args:
+        spec: what to do.
+        reporter: of its progress.
+        num_workers: cores to use.
+        owner: without one, unfinished work is kept under LEXITUNE_HOME, and equal jobs go on with each other's.
 
     Raises:
         LexituneError: the input cannot be used.
@@ -65,11 +86,11 @@ def adapt(spec: AdaptationSpec, reporter: Reporter, *, num_workers: int = 2) -> 
         with processes.main_first():
             registry = Registry.open()  # before hours of work, not after
             reporter = reporter if processes.is_main else SilentReporter()
-            job = _Job(spec, reporter, num_workers, registry, processes)
+            running = _Job(spec, reporter, num_workers, registry, processes, owner)
         if processes.is_main:
-            held.enter_context(exclusive(job.folder))
-        held.enter_context(explained(job.folder, batch_size=spec.training.batch_size))
-        return job.run()
+            held.enter_context(exclusive(running.folder))
+        held.enter_context(explained(running.folder, batch_size=spec.training.batch_size))
+        return running.published_before() or running.run()
 
 
 class _Job:
@@ -77,9 +98,10 @@ class _Job:
 
     def __init__(
         self, spec: AdaptationSpec, reporter: Reporter, num_workers: int, registry: Registry,
-        processes: Processes,
+        processes: Processes, owner: Owner | None,
     ) -> None:  # fmt: skip
         self._started = time.monotonic()
+        self._name = owner.job if owner else ""
         self._processes = processes
         self._registry = registry
         self._reporter = reporter
@@ -88,9 +110,22 @@ class _Job:
         self._languages = base_languages(self._base)
         spec, self._language_notes = settled(spec, self._languages)
         self._spec = spec
-        self.folder = home_dir("work", spec.digest(self._base.sha256, __version__, *_input_hashes(spec)))
+        digest = spec.digest(self._base.sha256, __version__, *_input_hashes(spec))
+        self.folder = (owner.folder if owner else home_dir("work")) / digest
+        self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(spec.seed)
         torch.set_num_threads(max(1, num_workers // processes.size))
+
+    def published_before(self) -> AdaptationReport | None:
+        """What a job of this name has published, whose end nobody learned of; None if there is nothing."""
+        version = published_by(self._registry, self._spec.name, self._name) if self._name else ""
+        if not version:
+            return None
+        card = read_card(self._registry.resolve(f"models:/{self._spec.name}/{version}").path)
+        verdict = GateVerdict(tuple(Check(**check) for check in card["gate"]["checks"]))
+        report = self._report(version, card, verdict)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return report
 
     def run(self) -> AdaptationReport | None:
         """All steps in order."""
@@ -260,10 +295,17 @@ class _Job:
             hooks = Hooks(
                 score=lambda weights: measurer.dev_score({**start, **method.merged(weights)}),
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
-                on_point=lambda point: self._reporter.note(point.as_line()),
+                on_point=self._tell,
             )
             store = CheckpointStore(self.folder / "checkpoints", on_damaged=self._reporter.note)
             return loop.run(store, hooks)
+
+    def _tell(self, point: CurvePoint) -> None:
+        self._reporter.note(point.as_line())
+        values = {"epoch": point.epoch, "dev_wer": point.dev_wer, "dev_term_f1": point.dev_term_f1}
+        values |= {"loss": point.loss} if point.step else {}
+        known = {name: value for name, value in values.items() if value is not None}
+        self._reporter.figures(point.step, known)
 
     def _export(self, state: Mapping[str, Tensor]) -> Path:
         folder = self.folder / "version"
@@ -309,6 +351,10 @@ class _Job:
         page = render_page(card, f"{self._spec.name}, adapted from {self._base.reference}", evaluations, sets)
         run = replace(build_run(self._spec, card, page), job=self._own_name())
         version = publish(self._registry, self._spec.name, folder, card, run)
+        return self._report(version, card, verdict)
+
+    def _report(self, version: str, card: Mapping[str, Any], verdict: GateVerdict) -> AdaptationReport:
+        """The end: the alias follows the gate."""
         promoted = bool(self._spec.alias) and verdict.passed
         if promoted:
             self._registry.set_alias(self._spec.name, self._spec.alias, version)
@@ -320,6 +366,8 @@ class _Job:
 
     def _own_name(self) -> str:
         """This job's name, kept as long as its folder is: run again after its end, the same command is another job."""
+        if self._name:
+            return self._name
         path = self.folder / "job"
         if not path.is_file():
             write_bytes_atomically(path, uuid.uuid4().hex.encode())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol
+
+OUT_OF_MEMORY = "OutOfMemory"
+"""What a child process says has failed where memory ran out: tried again, it would again. Else an error's class."""
 
 
 class Stage(Protocol):
@@ -35,6 +39,10 @@ class Reporter(Protocol):
         """A line for the person who waits."""
         ...
 
+    def figures(self, step: int, values: Mapping[str, float]) -> None:
+        """What was measured at a step of training, for a program that waits; a person gets a note of it."""
+        ...
+
 
 class SilentStage:
     """A stage that nobody watches."""
@@ -60,4 +68,7 @@ class SilentReporter:
         return SilentStage()
 
     def note(self, text: str) -> None:
+        """See :class:`Reporter`."""
+
+    def figures(self, step: int, values: Mapping[str, float]) -> None:
         """See :class:`Reporter`."""

@@ -105,6 +105,12 @@ def _publish(registry: Registry, name: str, folder: Path, tags: dict[str, str], 
     return str(version.version)
 
 
+def published_by(registry: Registry, name: str, job: str) -> str:
+    """The version of ``name`` that a job has made, or ""."""
+    with reachable(registry.uri):
+        return _published_by(registry.client, name, job)
+
+
 def _published_by(client: Any, name: str, job: str) -> str:
     """The version of ``name`` that a job has made, or ""."""
     versions = client.search_model_versions(f"name = '{name}'")

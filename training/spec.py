@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -290,5 +291,22 @@ def read_option_groups(path: Path) -> dict[str, Any]:
     Raises:
         OptionError: not TOML, an unknown key, or a value out of range.
     """
-    options = read_options(JobOptions, read_toml(path))
+    return option_groups(read_toml(path))
+
+
+def option_groups(table: Mapping[str, Any]) -> dict[str, Any]:
+    """As :func:`read_option_groups`, of what such a file holds."""
+    options = read_options(JobOptions, table)
     return {one.name: getattr(options, one.name) for one in fields(options)}
+
+
+def spec_of(task: Mapping[str, Any]) -> AdaptationSpec:
+    """The spec of a task, in values of JSON: base, name, alias, method, ``files`` by option, ``config`` as in TOML.
+
+    Raises:
+        OptionError: a key is unknown, a value out of range, or a file is not there.
+    """
+    files: dict[str, Any] = {option: Path(path) for option, path in task["files"].items()}
+    groups = option_groups(task["config"])
+    base, name, alias, method = task["base"], task["name"], task["alias"], task["method"]
+    return AdaptationSpec(base=base, name=name, alias=alias, method=method, **files, **groups)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -82,6 +82,9 @@ class ProgressReporter:
             message(text)
         else:
             self._bar.console.print(text, markup=False)
+
+    def figures(self, step: int, values: Mapping[str, float]) -> None:
+        """Nothing: a note says them."""
 
 
 @contextmanager

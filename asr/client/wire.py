@@ -18,9 +18,13 @@ from asr.audio.pcm import Encoding, encode_pcm
 from asr.biasing.phrases import PhraseReport
 from asr.client.wire_phrases import phrase_reports, vocabulary_message
 from asr.errors import (
+    JOB_NOT_FOUND,
     PHRASE_SET_NOT_FOUND,
+    UPLOAD_IN_USE,
+    UPLOAD_NOT_FOUND,
     AlreadyExistsError,
     ExpiredError,
+    JobNotFoundError,
     LexituneError,
     LimitError,
     ModelError,
@@ -30,6 +34,8 @@ from asr.errors import (
     PhraseSetNotFoundError,
     UnauthenticatedError,
     UnavailableError,
+    UploadInUseError,
+    UploadNotFoundError,
 )
 from asr.results import Hypothesis, Word
 from asr.streaming.endpointer import FinalReason
@@ -247,10 +253,16 @@ def error_of(call: grpc.RpcError, address: str) -> LexituneError:
             return OptionError(text, field=blamed)
         case grpc.StatusCode.NOT_FOUND if reason == PHRASE_SET_NOT_FOUND:
             return PhraseSetNotFoundError(text, field=blamed)
+        case grpc.StatusCode.NOT_FOUND if reason == JOB_NOT_FOUND:
+            return JobNotFoundError(text)
+        case grpc.StatusCode.NOT_FOUND if reason == UPLOAD_NOT_FOUND:
+            return UploadNotFoundError(text)
         case grpc.StatusCode.NOT_FOUND:
             return ModelNotFoundError(text)
         case grpc.StatusCode.ALREADY_EXISTS:
             return AlreadyExistsError(text)
+        case grpc.StatusCode.FAILED_PRECONDITION if reason == UPLOAD_IN_USE:
+            return UploadInUseError(text)
         case grpc.StatusCode.FAILED_PRECONDITION:
             return ModelError(text)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:

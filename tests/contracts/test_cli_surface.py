@@ -32,6 +32,7 @@ SURFACE = {
     "token": "--days --json",
     "transcribe": "--beam-size --channels --engine --format --language --manifest --model --output --phrases --resume "
     "--workers <files>",
+    "worker": "--config --device --kind --until-idle",
 }
 
 

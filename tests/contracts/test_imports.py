@@ -27,6 +27,7 @@ def _loaded(code: str) -> set[str]:
         "import training.spec",
         "import server.config",
         "import server.cli",
+        "import server.worker_command, server.jobs_app, server.jobs.worker, server.jobs.adaptation_work",
         "import asr.recognizer, asr.registry",
     ],
 )

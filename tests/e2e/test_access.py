@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
 from asr.riva.v1 import riva_pb2
-from asr.v1 import models_pb2, phrases_pb2, speech_pb2
+from asr.v1 import adaptation_pb2, batch_pb2, models_pb2, phrases_pb2, speech_pb2, uploads_pb2
 from server.config import ServerConfig
 
 OK, DENIED, UNKNOWN_CALLER = (
@@ -27,6 +27,7 @@ CREDENTIALS = ("none", "bad", "expired", "other", "good")
 NOBODY = (UNKNOWN_CALLER,) * 3
 
 SPEECH, MODELS, PHRASES = "/asr.v1.Speech", "/asr.v1.Models", "/asr.v1.PhraseSets"
+BATCH, ADAPTATION, UPLOADS = "/asr.v1.Batch", "/asr.v1.Adaptation", "/asr.v1.Uploads"
 RIVA = "/nvidia.riva.asr.RivaSpeechRecognition"
 HEALTH, REFLECTION = "/grpc.health.v1.Health", "/grpc.reflection.v1alpha.ServerReflection"
 
@@ -36,8 +37,15 @@ CONFIG = speech_pb2.RecognitionConfig(
 )
 RIVA_CONFIG = riva_pb2.RecognitionConfig(model="tiny.en", sample_rate_hertz=16_000)
 NO_SET = (*NOBODY, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.NOT_FOUND)  # sets are each tenant's own
+NO_JOB = NO_SET  # as are jobs and uploads
 DRINKS = phrases_pb2.PhraseSet(name="drinks", phrases=[phrases_pb2.Phrase(text="oat milk")])
 NOTHING = phrases_pb2.PhraseSet(name="nothing", phrases=[phrases_pb2.Phrase(text="oat milk")])
+NO_UPLOAD = batch_pb2.CreateBatchJobRequest(
+    request_id="one",
+    model="tiny.en",
+    recordings=[batch_pb2.BatchRecording(file=uploads_pb2.InputFile(upload_id="nothing"))],
+)
+NOT_OURS = adaptation_pb2.CreateAdaptationJobRequest(request_id="one", name="orders")
 LISTED = reflection_pb2.ServerReflectionRequest(list_services="")
 
 
@@ -80,6 +88,33 @@ PUBLIC = (
         NO_SET,
     ),
     Rpc(f"{PHRASES}/DeletePhraseSet", phrases_pb2.DeletePhraseSetRequest(name="nothing"), NO_SET),
+    Rpc(
+        f"{UPLOADS}/UploadFile",
+        uploads_pb2.UploadFileRequest(spec=uploads_pb2.UploadSpec(name="a.wav", size_bytes=1)),
+        (*NOBODY, *[grpc.StatusCode.INVALID_ARGUMENT] * 2),  # the byte does not come
+        is_stream=True,
+    ),
+    Rpc(f"{UPLOADS}/ListUploads", uploads_pb2.ListUploadsRequest(), (*NOBODY, OK, OK)),
+    Rpc(f"{UPLOADS}/DeleteUpload", uploads_pb2.DeleteUploadRequest(id="nothing"), NO_JOB),
+    Rpc(f"{BATCH}/CreateBatchJob", NO_UPLOAD, (*NOBODY, DENIED, grpc.StatusCode.NOT_FOUND)),
+    Rpc(f"{BATCH}/GetBatchJob", batch_pb2.GetBatchJobRequest(id="nothing"), NO_JOB),
+    Rpc(f"{BATCH}/ListBatchJobs", batch_pb2.ListBatchJobsRequest(), (*NOBODY, OK, OK)),
+    Rpc(f"{BATCH}/CancelBatchJob", batch_pb2.CancelBatchJobRequest(id="nothing"), NO_JOB),
+    Rpc(f"{BATCH}/DeleteBatchJob", batch_pb2.DeleteBatchJobRequest(id="nothing"), NO_JOB),
+    Rpc(f"{BATCH}/WatchBatchJob", batch_pb2.WatchBatchJobRequest(id="nothing"), NO_JOB, is_stream=True),
+    Rpc(f"{BATCH}/ListBatchResults", batch_pb2.ListBatchResultsRequest(id="nothing"), NO_JOB),
+    # without `publishes` nobody but an administrator adapts
+    Rpc(f"{ADAPTATION}/CreateAdaptationJob", NOT_OURS, (*NOBODY, DENIED, DENIED)),
+    Rpc(f"{ADAPTATION}/GetAdaptationJob", adaptation_pb2.GetAdaptationJobRequest(id="nothing"), NO_JOB),
+    Rpc(f"{ADAPTATION}/ListAdaptationJobs", adaptation_pb2.ListAdaptationJobsRequest(), (*NOBODY, OK, OK)),
+    Rpc(f"{ADAPTATION}/CancelAdaptationJob", adaptation_pb2.CancelAdaptationJobRequest(id="nothing"), NO_JOB),
+    Rpc(f"{ADAPTATION}/DeleteAdaptationJob", adaptation_pb2.DeleteAdaptationJobRequest(id="nothing"), NO_JOB),
+    Rpc(
+        f"{ADAPTATION}/WatchAdaptationJob",
+        adaptation_pb2.WatchAdaptationJobRequest(id="nothing"),
+        NO_JOB,
+        is_stream=True,
+    ),
     Rpc(f"{RIVA}/Recognize", riva_pb2.RecognizeRequest(config=RIVA_CONFIG), (*NOBODY, DENIED, OK)),
     Rpc(
         f"{RIVA}/StreamingRecognize",

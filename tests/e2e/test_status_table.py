@@ -23,9 +23,19 @@ from grpc_status import rpc_status
 from asr.client import LagPolicy, StreamConfig
 from asr.client.wire import config_request
 from asr.registry import Registry
-from asr.v1 import models_pb2, models_pb2_grpc, speech_pb2, speech_pb2_grpc
+from asr.v1 import (
+    batch_pb2,
+    batch_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    speech_pb2,
+    speech_pb2_grpc,
+    uploads_pb2,
+    uploads_pb2_grpc,
+)
 from server.app import Application
 from server.config import ServerConfig
+from server.jobs.options import JobsOptions
 from server.limits import Limits
 from training.import_command import copy_version
 from training.publish import Run, publish
@@ -187,6 +197,79 @@ def row(
     return Row(cause=cause, code=code, reason=reason, field=field, retries=retries)
 
 
+def sends_file(*contents: bytes, size_bytes: int, waits: bool = False) -> Callable[[Server], None]:
+    """An upload of these bytes, said to be so many; ``waits`` sends them and then nothing more."""
+
+    def cause(server: Server) -> None:
+        over = threading.Event()
+
+        def requests() -> Iterator[uploads_pb2.UploadFileRequest]:
+            spec = uploads_pb2.UploadSpec(name="a.wav", size_bytes=size_bytes)
+            yield uploads_pb2.UploadFileRequest(spec=spec)
+            yield from (uploads_pb2.UploadFileRequest(content=one) for one in contents)
+            if waits:
+                over.wait(30)
+
+        with grpc.insecure_channel(server.address) as channel:
+            call = uploads_pb2_grpc.UploadsStub(channel).UploadFile.future(requests())
+            call.add_done_callback(lambda _: over.set())
+            call.result()
+
+    return cause
+
+
+def sends_file_while_another_is_sent(server: Server) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def requests() -> Iterator[uploads_pb2.UploadFileRequest]:
+        yield uploads_pb2.UploadFileRequest(spec=uploads_pb2.UploadSpec(name="a.wav", size_bytes=1))
+        begun.set()
+        over.wait(30)
+
+    with grpc.insecure_channel(server.address) as channel:
+        call = uploads_pb2_grpc.UploadsStub(channel).UploadFile.future(requests())
+        try:
+            while True:  # until the first has its place
+                assert begun.wait(10)
+                sends_file(b"1", size_bytes=1)(server)
+        finally:
+            call.cancel()
+            over.set()
+
+
+def has_done(*names: str, upload_id: str = "") -> Callable[[Server], None]:
+    """Batch jobs of these request_ids, one after the other, of a file under a root or an upload."""
+
+    def cause(server: Server) -> None:
+        file = uploads_pb2.InputFile(root_file=uploads_pb2.RootFile(root="here", path="call.wav"))
+        if upload_id:
+            file = uploads_pb2.InputFile(upload_id=upload_id)
+        with grpc.insecure_channel(server.address) as channel:
+            for number, name in enumerate(names):
+                recording = batch_pb2.BatchRecording(id=str(number), file=file)
+                asked = batch_pb2.CreateBatchJobRequest(request_id=name, recordings=[recording])
+                batch_pb2_grpc.BatchStub(channel).CreateBatchJob(asked)
+
+    return cause
+
+
+def looks_for_a_job(server: Server) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        batch_pb2_grpc.BatchStub(channel).GetBatchJob(batch_pb2.GetBatchJobRequest(id="none"))
+
+
+def deletes_what_a_job_needs(server: Server) -> None:
+    requests = [
+        uploads_pb2.UploadFileRequest(spec=uploads_pb2.UploadSpec(name="a.wav", size_bytes=1)),
+        uploads_pb2.UploadFileRequest(content=b"1"),
+    ]
+    with grpc.insecure_channel(server.address) as channel:
+        uploads = uploads_pb2_grpc.UploadsStub(channel)
+        upload_id = uploads.UploadFile(iter(requests)).upload.id
+        has_done("needs it", upload_id=upload_id)(server)
+        uploads.DeleteUpload(uploads_pb2.DeleteUploadRequest(id=upload_id))
+
+
 INVALID, ABORTED, EXHAUSTED = CODE.INVALID_ARGUMENT, CODE.ABORTED, CODE.RESOURCE_EXHAUSTED
 FLOOD = says(configured(lag_policy=LagPolicy.SHED), audio(SECOND * 20), every_s=0.01)
 OPEN = {
@@ -213,6 +296,18 @@ OPEN = {
     "shed for lag": row(FLOOD, EXHAUSTED, "LAG", retries=True),
     "idle": row(says(configured(), every_s=0), ABORTED, "IDLE"),
     "max duration": row(says(configured(), audio(bytes(3200)), every_s=0.1), ABORTED, "MAX_DURATION"),
+    "upload too long": row(sends_file(b"12", size_bytes=1), INVALID, "INVALID_INPUT"),
+    "upload too short": row(sends_file(b"1", size_bytes=2), INVALID, "INVALID_INPUT"),
+    "upload idle": row(sends_file(b"1", size_bytes=2, waits=True), ABORTED, "IDLE"),
+    "upload too large": row(
+        sends_file(size_bytes=(1 << 20) + 1), INVALID, "INVALID_INPUT", "spec.size_bytes"
+    ),
+    "too many uploads": row(sends_file_while_another_is_sent, EXHAUSTED, "UPLOADS", retries=True),
+    "unknown job": row(looks_for_a_job, CODE.NOT_FOUND, "JOB_NOT_FOUND"),
+    "unknown upload": row(has_done("x", upload_id="none"), CODE.NOT_FOUND, "UPLOAD_NOT_FOUND"),
+    "another job of one request": row(has_done("one", "one"), CODE.ALREADY_EXISTS, "ALREADY_EXISTS"),
+    "delete while in use": row(deletes_what_a_job_needs, CODE.FAILED_PRECONDITION, "UPLOAD_IN_USE"),
+    "too many jobs": row(has_done("two", "three"), EXHAUSTED, "TENANT_QUOTA", retries=True),
     "draining": row(
         once_it_drains, CODE.UNAVAILABLE, "DRAINING", retries=True
     ),  # the last: it ends the server
@@ -254,9 +349,26 @@ def _server(running: Any, tokens: dict[str, str]) -> Server:
 
 
 @pytest.fixture(scope="module")
-def open_server(running_server: Any, broken_version: None) -> Iterator[Server]:
+def open_server(
+    running_server: Any, broken_version: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("jobs")
+    (folder / "call.wav").write_bytes(b"no audio, which nobody looks at")
+    jobs = JobsOptions(
+        database=f"sqlite:///{folder / 'jobs.db'}",
+        folder=str(folder / "files"),
+        roots={"here": str(folder)},
+        max_file_mb=1,
+        max_uploads=1,
+        max_open_jobs=2,
+    )
     config = ServerConfig(
-        address="127.0.0.1:0", admin_address="127.0.0.1:0", decode_workers=1, limits=LIMITS, drain_grace_s=0.2
+        address="127.0.0.1:0",
+        admin_address="127.0.0.1:0",
+        decode_workers=1,
+        limits=LIMITS,
+        drain_grace_s=0.2,
+        jobs=jobs,
     )
     with running_server(config) as running:
         yield _server(running, {})

@@ -38,7 +38,7 @@ from asr.streaming.messages import (
     VocabularyApplied,
 )
 from asr.v1 import speech_pb2
-from server import convert, models, phrase_sets, recognition
+from server import adaptation, batch, convert, models, phrase_sets, recognition, uploads
 from server.catalog import UnregisteredModel
 
 MODEL = ModelIdentity(name="a", version="3", reference="models:/a/3", sha256="00ff")
@@ -228,7 +228,7 @@ def test_models_are_listed_by_name_and_say_what_is_in_memory() -> None:
 
 def test_the_servicers_build_no_messages() -> None:
     """They may name the types of requests and responses in signatures, and the servicers they derive from."""
-    for module in (recognition, models, phrase_sets):
+    for module in (recognition, models, phrase_sets, batch, adaptation, uploads):
         tree = ast.parse(inspect.getsource(module))
         called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         assert not {name for name in called if "_pb2" in name}, module.__name__

@@ -1,0 +1,144 @@
+"""One recording of a batch job: read, recognised as ``lexitune transcribe`` does, written as a document for the store."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asr.biasing.phrases import Phrase, PhraseSet
+from asr.errors import AudioError, OptionError
+from asr.results import Segment, Transcript
+from asr.text.languages import AUTO, known_code
+from server.jobs.inputs import Inputs, Source
+from server.jobs.options import JobsOptions
+from server.jobs.records import Document
+from server.jobs.worker import Held
+
+if TYPE_CHECKING:
+    from asr.recognizer import Recognizer
+
+MAX_LOADED = 2  # models of one worker; another takes the place of the one that was used longest ago
+
+
+class Recognizers:
+    """Models in this process, loaded when they are first needed. Safe to use from several threads.
+
+    Args:
+        load: from an immutable reference.
+    """
+
+    def __init__(self, load: Callable[[str], Recognizer]) -> None:
+        self._load = load
+        self._loaded: OrderedDict[str, Recognizer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, reference: str) -> Recognizer:
+        """The recogniser of a version; one load at a time."""
+        with self._lock:
+            if reference not in self._loaded:
+                self._loaded[reference] = self._load(reference)
+                while len(self._loaded) > MAX_LOADED:
+                    self._loaded.popitem(last=False)  # freed once no other thread decodes with it
+            self._loaded.move_to_end(reference)
+            return self._loaded[reference]
+
+
+class BatchWork:
+    """Transcribes recordings. Safe to use from several threads.
+
+    Args:
+        recognizers: models in memory.
+        inputs: where files are.
+        beam_size: of the search.
+        options: limits of a recording.
+    """
+
+    def __init__(
+        self, recognizers: Recognizers, inputs: Inputs, *, beam_size: int, options: JobsOptions
+    ) -> None:
+        self._recognizers = recognizers
+        self._inputs = inputs
+        self._beam_size = beam_size
+        self._max_recording_s = options.max_recording_s
+        self.max_s = options.max_work_s
+
+    def __call__(self, held: Held) -> tuple[Document, float]:
+        """See :class:`server.jobs.worker.Work`."""
+        lease = held.lease
+        path = self._inputs.path(lease.tenant, Source.of(lease.document["file"]))
+        channels = self._read(path, separate=lease.spec["separate_channels"])
+        recognizer = self._recognizers.get(lease.spec["model"])
+        transcripts = self._transcribe(recognizer, channels, lease.spec)
+        return transcript_document(transcripts), transcripts[0].duration_s
+
+    def _read(self, path: Path, *, separate: bool) -> list[Any]:
+        """Samples (T,) at 16 kHz of each channel, or of their mean."""
+        import numpy as np
+
+        from asr.audio.files import audio_duration_s, read_audio, read_channels
+
+        try:
+            if (duration_s := audio_duration_s(path)) > self._max_recording_s:
+                raise OptionError(
+                    f"the recording has {duration_s:.0f} s, and {self._max_recording_s:g} are the limit; cut it, or have "
+                    "jobs.max_recording_s raised"
+                )
+            if not separate:
+                return [read_audio(path)]
+            return [np.ascontiguousarray(column) for column in read_channels(path).T]
+        except AudioError as error:  # the server's own path is nothing to a client
+            raise AudioError(str(error).replace(str(path), "the recording")) from error
+
+    def _transcribe(
+        self, recognizer: Recognizer, channels: Sequence[Any], spec: Document
+    ) -> list[Transcript]:
+        from asr.models.base import DecodingOptions
+
+        language = spec["language"] or AUTO
+        code = None if language == AUTO else known_code(language, recognizer.languages, recognizer.reference)
+        options = DecodingOptions(beam_size=self._beam_size, language=code)
+        phrases = read_phrases(spec["phrases"])
+        return [recognizer.transcribe(samples, options, phrases=phrases) for samples in channels]
+
+
+def transcript_document(channels: Sequence[Transcript]) -> Document:
+    """The transcripts of a recording's channels as one document; segments in the order of their times."""
+    segments = [
+        (segment.start_s, channel, segment)
+        for channel, transcript in enumerate(channels)
+        for segment in transcript.segments
+    ]
+    return {
+        "duration_s": channels[0].duration_s,
+        "segments": [
+            _segment(segment, channel) for _, channel, segment in sorted(segments, key=lambda one: one[:2])
+        ],
+    }
+
+
+def _segment(segment: Segment, channel: int) -> Document:
+    return {
+        "text": segment.text,
+        "start_s": segment.start_s,
+        "end_s": segment.end_s,
+        "confidence": segment.confidence,
+        "channel": channel,
+        "words": [[word.text, word.start_s, word.end_s, word.confidence] for word in segment.words],
+    }
+
+
+def phrases_document(phrases: PhraseSet | None) -> list[list[Any]]:
+    """Phrases as a job's spec holds them."""
+    return [[one.text, one.boost, list(one.sounds_like), one.critical] for one in phrases or ()]
+
+
+def read_phrases(document: Sequence[Sequence[Any]]) -> PhraseSet | None:
+    """Phrases as a job's spec holds them; None for none."""
+    phrases = tuple(
+        Phrase(text=text, boost=boost, sounds_like=tuple(sounds_like), critical=critical)
+        for text, boost, sounds_like, critical in document
+    )
+    return PhraseSet(phrases) if phrases else None

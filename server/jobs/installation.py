@@ -1,0 +1,88 @@
+"""All parts of the store of one installation, opened together: what servers and workers share."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.jobs.database import Database
+from server.jobs.inputs import Inputs
+from server.jobs.leases import Leases
+from server.jobs.options import JobsOptions
+from server.jobs.store import JobStore
+from server.jobs.sweep import Swept, sweep
+from server.jobs.uploads import UploadStore
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Installation:
+    """The parts. Blocking; safe to use from several threads."""
+
+    options: JobsOptions
+    folder: Path
+    database: Database
+    store: JobStore
+    leases: Leases
+    uploads: UploadStore
+    inputs: Inputs
+
+    @classmethod
+    def open(cls, options: JobsOptions) -> Installation:
+        """Open the database and the folder, made if absent.
+
+        Raises:
+            LexituneError: one of them cannot be used.
+        """
+        database, folder = Database(options.uri), options.path
+        max_file_bytes = options.max_file_mb << 20
+        uploads = UploadStore(database, folder, max_file_bytes=max_file_bytes)
+        return cls(
+            options=options,
+            folder=folder,
+            database=database,
+            store=JobStore(database),
+            leases=Leases(database, lease_s=options.lease_s, max_attempts=options.max_attempts),
+            uploads=uploads,
+            inputs=Inputs(uploads, options.roots, max_file_bytes=max_file_bytes),
+        )
+
+    def sweep(self) -> Swept:
+        """Remove what is over its time."""
+        return sweep(self.database, self.uploads, self.folder, self.options)
+
+
+class LazyInstallation:
+    """Opened when it is first asked for: a server without jobs makes no database. Safe to use from several threads."""
+
+    def __init__(self, options: JobsOptions) -> None:
+        self.options = options
+        self._opening = threading.Lock()
+        self._opened: Installation | None = None
+
+    def get(self) -> Installation:
+        """The parts; tried again after a failure.
+
+        Raises:
+            LexituneError: they cannot be opened.
+        """
+        with self._opening:
+            if self._opened is None:
+                self._opened = Installation.open(self.options)
+            return self._opened
+
+    def opened(self) -> Installation | None:
+        """The parts if they were asked for, or if jobs were kept here before; else None."""
+        if self._opened is None and self.options.database == "" and not self._database_file().exists():
+            return None
+        return self.get()
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._opening:
+            if self._opened is not None:
+                self._opened.database.close()
+                self._opened = None
+
+    def _database_file(self) -> Path:
+        return Path(self.options.uri.removeprefix("sqlite:///"))

@@ -1,0 +1,88 @@
+"""What is over its time goes: jobs, uploads, and files that a kill left behind. Run now and then, by any server."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import or_, select
+from sqlalchemy.sql import and_
+
+from server.jobs.database import Database
+from server.jobs.options import DAY_S, HOUR_S, JobsOptions
+from server.jobs.rows import OPEN_STATES
+from server.jobs.schema import JOB_UPLOADS, JOBS, UPLOADS
+from server.jobs.store import drop_jobs
+from server.jobs.uploads import UploadStore
+
+ADAPTATIONS = "adaptations"
+"""Folder of what trainings need, a folder for each job."""
+UNFINISHED_S = HOUR_S  # after which an upload that is not complete, or a file without a row, is nobody's
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Swept:
+    """How many of each went."""
+
+    jobs: int
+    uploads: int
+    files: int
+
+
+def sweep(database: Database, uploads: UploadStore, folder: Path, options: JobsOptions) -> Swept:
+    """Remove what is over its time. Safe to run beside everything else, killed at any instant, and twice at once.
+
+    Args:
+        database: of the jobs.
+        uploads: their files.
+        folder: of the jobs.
+        options: how long things are kept.
+    """
+    with database.writing() as connection:
+        now = database.now(connection)
+        old = JOBS.c.ended_at < now - options.result_days * DAY_S
+        job_ids = list(connection.execute(select(JOBS.c.id).where(old)).scalars())
+        drop_jobs(connection, job_ids, and_uploads=False)
+        needed = (
+            select(JOB_UPLOADS.c.upload_id)
+            .join(JOBS, JOBS.c.id == JOB_UPLOADS.c.job_id)
+            .where(JOBS.c.state.in_(OPEN_STATES))
+        )
+        expired = and_(
+            UPLOADS.c.sha256.is_not(None),
+            UPLOADS.c.created_at < now - options.upload_hours * HOUR_S,
+            UPLOADS.c.id.not_in(needed),
+        )
+        unfinished = and_(UPLOADS.c.sha256.is_(None), UPLOADS.c.created_at < now - UNFINISHED_S)
+        gone = list(connection.execute(select(UPLOADS.c.id).where(or_(expired, unfinished))).scalars())
+        connection.execute(JOB_UPLOADS.delete().where(JOB_UPLOADS.c.upload_id.in_(gone)))
+        connection.execute(UPLOADS.delete().where(UPLOADS.c.id.in_(gone)))
+    uploads.remove_files(gone)
+    return Swept(jobs=len(job_ids), uploads=len(gone), files=_sweep_files(database, uploads, folder))
+
+
+def _sweep_files(database: Database, uploads: UploadStore, folder: Path) -> int:
+    """Remove files and folders that have no row, for a kill came between the two."""
+    with database.reading() as connection:
+        names = set(connection.execute(select(UPLOADS.c.file_name)).scalars())
+        open_jobs = set(connection.execute(select(JOBS.c.id).where(JOBS.c.state.in_(OPEN_STATES))).scalars())
+    number = 0
+    for path in uploads.folder.iterdir():
+        if path.name.removesuffix(".part") not in names and _is_old(path):
+            path.unlink(missing_ok=True)
+            number += 1
+    adaptations = folder / ADAPTATIONS
+    for path in adaptations.iterdir() if adaptations.is_dir() else ():
+        if path.name not in open_jobs and _is_old(path):
+            shutil.rmtree(path, ignore_errors=True)
+            number += 1
+    return number
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return path.stat().st_mtime < time.time() - UNFINISHED_S
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,203 @@
+"""A worker's threads, with work of a few lines: what becomes of a part by what its work raises, and of its lease."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from asr.errors import AudioError, ModelError, ModelNotFoundError, ResourceError, UnavailableError
+from server.jobs import worker as worker_module
+from server.jobs.database import Database
+from server.jobs.leases import WORKER_DIED, Leases
+from server.jobs.records import Document, Job, NewJob, NewPart
+from server.jobs.states import JobKind, JobState
+from server.jobs.store import JobStore
+from server.jobs.worker import Held, PartFailed, Worker
+
+BATCH = JobKind.BATCH
+Act = Callable[[Held], None]
+
+
+class Doing:
+    """Work that is one function."""
+
+    max_s = 60.0
+
+    def __init__(self, act: Act) -> None:
+        self._act = act
+
+    def __call__(self, held: Held) -> tuple[Document, float]:
+        self._act(held)
+        return {"attempt": held.lease.attempt}, 1.0
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits as long as a machine in trouble needs."""
+    for name, value in (("POLL_S", 0.02), ("RETRY_S", 0.05), ("MAX_RETRY_S", 0.1)):
+        monkeypatch.setattr(worker_module, name, value)
+
+
+class Bench:
+    """A database with one job, and workers at it."""
+
+    def __init__(self, uri: str, *, lease_s: float = 5.0) -> None:
+        self.database = Database(uri)
+        self.store = JobStore(self.database)
+        self.leases = Leases(self.database, lease_s=lease_s, max_attempts=3)
+        parts = (NewPart(name="0", document={}),)
+        new = NewJob(tenant="", kind=BATCH, request_id="x", payload_sha256="", spec={}, parts=parts)
+        self.job = self.store.create(new, max_open=1)
+
+    @contextmanager
+    def worker(self, act: Act) -> Iterator[Worker]:
+        made = Worker(self.leases, {BATCH: Doing(act)}, {BATCH: 1})
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop(5)
+
+    def over(self) -> Job:
+        """The job, once it is over."""
+        return self.when(lambda job: job.state.is_over)
+
+    def when(self, condition: Callable[[Job], bool]) -> Job:
+        """The job, once the condition holds."""
+        end_s = time.monotonic() + 30
+        while not condition(job := self.store.get("", BATCH, self.job.id)):
+            assert time.monotonic() < end_s, job
+            time.sleep(0.01)
+        return job
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(f"sqlite:///{tmp_path / 'jobs.db'}")
+    yield made
+    made.database.close()
+
+
+def raising(error: Exception, *, times: int = 99) -> Act:
+    left = [error] * times
+
+    def act(_held: Held) -> None:
+        if left:
+            raise left.pop()
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (AudioError("bad"), "INVALID_AUDIO"),
+        (ModelNotFoundError("none"), "INVALID_INPUT"),
+        (ModelError("broken"), "MODEL_FAILED"),
+        (PartFailed("TIME_LIMIT", "long"), "TIME_LIMIT"),
+        (RuntimeError("a bug"), WORKER_DIED),
+        (MemoryError(), WORKER_DIED),
+    ],
+)
+def test_what_cannot_be_done_fails_with_its_reason(bench: Bench, error: Exception, reason: str) -> None:
+    with bench.worker(raising(error)):
+        over = bench.over()
+    assert over.state is JobState.FAILED and over.failure is not None and over.failure.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt"),
+    [
+        (ResourceError("full"), 1),
+        (UnavailableError("away"), 1),
+        (OSError(28, "full"), 1),
+        (ValueError("odd"), 3),
+    ],
+)
+def test_what_may_go_better_is_done_again(bench: Bench, error: Exception, attempt: int) -> None:
+    times = 6 if attempt == 1 else 2
+    with bench.worker(raising(error, times=times)):
+        assert bench.over().state is JobState.SUCCEEDED
+    (result,) = bench.store.results("", BATCH, bench.job.id, limit=9)
+    assert result.document == {"attempt": attempt}
+
+
+def test_work_that_outlasts_its_lease_keeps_it(tmp_path: Path) -> None:
+    bench = Bench(f"sqlite:///{tmp_path / 'jobs.db'}", lease_s=0.5)
+    began: list[float] = []
+
+    def act(_held: Held) -> None:
+        began.append(time.monotonic())
+        time.sleep(1.5)  # the work itself
+
+    with bench.worker(act), bench.worker(act):
+        assert bench.over().state is JobState.SUCCEEDED
+    assert len(began) == 1
+    bench.database.close()
+
+
+def test_a_cancelled_part_is_told_so(tmp_path: Path) -> None:
+    bench = Bench(f"sqlite:///{tmp_path / 'jobs.db'}", lease_s=0.5)
+    told = threading.Event()
+
+    def act(held: Held) -> None:
+        assert held.over.wait(10) and held.lost.is_set()
+        told.set()
+
+    with bench.worker(act):
+        bench.when(lambda job: job.state is JobState.RUNNING)
+        bench.store.cancel("", BATCH, bench.job.id)
+        assert told.wait(10)
+    assert bench.store.results("", BATCH, bench.job.id, limit=9) == []
+    bench.database.close()
+
+
+def test_a_worker_that_stops_gives_back_what_does_not_end(bench: Bench) -> None:
+    release = threading.Event()
+
+    def hang(_held: Held) -> None:
+        release.wait(30)
+
+    made = Worker(bench.leases, {BATCH: Doing(hang)}, {BATCH: 1})
+    made.start()
+    bench.when(lambda job: job.state is JobState.RUNNING)
+    made.stop(0.1)
+    lease = bench.leases.claim([BATCH])
+    assert lease is not None and lease.attempt == 1  # at once, and it was no attempt
+    release.set()
+    assert bench.leases.complete(lease, {"by": "another"})
+    (result,) = bench.store.results("", BATCH, bench.job.id, limit=9)
+    assert result.document == {"by": "another"}
+
+
+def test_a_result_waits_for_room_on_the_disk(
+    small_disk: Path, fill: Callable[[Path], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(f"sqlite:///{small_disk / 'jobs.db'}", lease_s=0.5)
+    ballast: list[Path] = []
+
+    class Large(Doing):
+        """A result for which there is no room on what the database has left."""
+
+        def __call__(self, held: Held) -> tuple[Document, float]:
+            super().__call__(held)
+            return {"text": "x" * 300_000}, 1.0
+
+    def act(_held: Held) -> None:
+        if not ballast:
+            ballast.append(fill(small_disk))
+
+    made = Worker(bench.leases, {BATCH: Large(act)}, {BATCH: 1})
+    made.start()
+    bench.when(lambda _: bool(ballast))
+    bench.when(lambda _: caplog.text.count("is not kept yet") > 1)
+    assert bench.store.get("", BATCH, bench.job.id).state is JobState.RUNNING
+    ballast[0].unlink()
+    assert bench.over().state is JobState.SUCCEEDED
+    made.stop(5)
+    bench.database.close()

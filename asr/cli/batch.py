@@ -180,7 +180,7 @@ class _AudioLeft:
     def __init__(self, sources: Sequence[Source]) -> None:
         self.done_s = 0.0
         self._declared_s = sum(source.duration_s or 0.0 for source in sources)
-        self._num_bytes = {source.id: _size(source) for source in sources if source.duration_s is None}
+        self._num_bytes = {source.id: source.size() for source in sources if source.duration_s is None}
         self._bytes_left = sum(self._num_bytes.values())
         self._measured_s = self._measured_bytes = 0.0
 
@@ -205,12 +205,3 @@ class _AudioLeft:
         """A source is over."""
         self._declared_s -= source.duration_s or 0.0
         self._bytes_left -= self._num_bytes.get(source.id, 0)
-
-
-def _size(source: Source) -> int:
-    if source.num_bytes is not None or is_url(source.audio_filepath):
-        return source.num_bytes or 0
-    try:
-        return Path(source.audio_filepath).stat().st_size
-    except OSError:
-        return 0

@@ -7,7 +7,9 @@ What can be known to be wrong with an output path is found when a sink is made, 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +24,7 @@ from asr.errors import InputError, OptionError
 from asr.results import Transcript
 
 JSONL = "jsonl"
+WRITES_AT_ONCE = 8  # where each takes a round trip
 FOLDER_JOURNAL = ".lexitune.journal"
 
 
@@ -142,6 +145,8 @@ class _Documents:
         self._format, self._folder, self._names, self._sources = output_format, folder, names, sources
         self._store, self._journal = store_of(folder), journal
         self._kept: frozenset[str] = frozenset()
+        self._writers = ThreadPoolExecutor(WRITES_AT_ONCE) if is_url(folder) else None
+        self._writing: deque[Future[None]] = deque()
 
     def begin(self, *, resume: bool) -> None:
         self._journal.begin(keeps=resume)
@@ -153,12 +158,24 @@ class _Documents:
 
     def write(self, source: Source, recording: str, transcript: Transcript) -> None:
         payload = FORMATS[self._format](source.id, transcript).encode()
-        self._store.write(self._names[source.id], payload)
-        self._journal.add(source.id, recording=recording, output=payload)
+        if self._writers is None:
+            self._put(source, recording, payload)
+            return
+        self._writing.append(self._writers.submit(self._put, source, recording, payload))
+        while len(self._writing) > 2 * WRITES_AT_ONCE:
+            self._writing.popleft().result()
 
     def finish(self) -> None:
-        """Every document is in its place already."""
+        """Wait for what is far away; what is here is in its place already."""
+        while self._writing:
+            self._writing.popleft().result()
+        if self._writers is not None:
+            self._writers.shutdown()
         self._journal.close()
+
+    def _put(self, source: Source, recording: str, payload: bytes) -> None:
+        self._store.write(self._names[source.id], payload)
+        self._journal.add(source.id, recording=recording, output=payload)
 
     def _proved(self, source: Source, doubts: Doubts) -> str | None:
         payload = self._store.read(self._names[source.id])

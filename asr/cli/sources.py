@@ -48,6 +48,15 @@ class Source:
         """Its file in a folder of outputs, without suffix."""
         return self.output_name or self.id.replace("/", "_")
 
+    def size(self) -> int:
+        """Bytes of the recording, as far as they are known without opening it; else 0."""
+        if self.num_bytes is not None or is_url(self.audio_filepath):
+            return self.num_bytes or 0
+        try:
+            return Path(self.audio_filepath).stat().st_size
+        except OSError:
+            return 0
+
     def read(self) -> Samples:
         """Samples (T,) at 16 kHz, or (T, C) for a source with C legs.
 

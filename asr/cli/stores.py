@@ -10,11 +10,13 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from asr.atomic import write_bytes_atomically
 from asr.cli.places import file_system, is_url, told
 from asr.errors import OptionError, UnavailableError
+
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "oci", "oss", "memory"})
 
 
 class Store(Protocol):
@@ -119,6 +121,7 @@ class LocalStore:
 class RemoteStore:
     """A folder of an fsspec file system: what is written gets another name first, and is then moved.
 
+    In an object store it is put where it belongs at once, for objects appear whole there and moving one copies it.
     A journal is a folder with an object for each line, for object stores append nothing. Nobody is locked out of it: a
     line says only what an output was made of, which stays true beside those of another run.
     """
@@ -126,6 +129,7 @@ class RemoteStore:
     def __init__(self, url: str) -> None:
         self._url = url
         self._files, self._folder = file_system(url)
+        self._holds_objects = not OBJECT_STORES.isdisjoint(_protocols(self._files))
 
     def read(self, name: str) -> bytes | None:
         """See :class:`Store`."""
@@ -142,6 +146,9 @@ class RemoteStore:
         parent, _, last = path.rpartition("/")
         temporary = f"{parent}/.{last}.{secrets.token_hex(6)}.part"
         with told(self._url, OptionError):
+            if self._holds_objects:
+                self._files.pipe_file(path, payload)
+                return
             self._files.makedirs(parent, exist_ok=True)
             self._files.pipe_file(temporary, payload)
             self._files.mv(temporary, path)
@@ -168,3 +175,7 @@ class RemoteStore:
 
     def close(self) -> None:
         """See :class:`Store`."""
+
+
+def _protocols(files: Any) -> set[str]:
+    return {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)

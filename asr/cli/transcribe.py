@@ -16,9 +16,11 @@ from asr.errors import OptionError
 if TYPE_CHECKING:
     from asr.cli.batch import Engine
     from asr.cli.failures import FailureList
+    from asr.cli.recipe import Recipe
     from asr.cli.sinks import Sink
     from asr.cli.sources import Source
 
+CTRANSLATE2, RAY = "ctranslate2", "ray"
 MAX_TOLD = 20  # failures on stderr; all are in their list
 
 
@@ -75,9 +77,14 @@ def transcribe(
         str | None,
         typer.Option(help="Where failures are listed; default: failures.jsonl in the folder, beside a file."),
     ] = None,
-    engine: Annotated[str, typer.Option(help="ctranslate2, or torch as the reference.")] = "ctranslate2",
+    engine: Annotated[
+        str, typer.Option(help="ctranslate2, or torch as the reference, or ray for a cluster of ctranslate2.")
+    ] = CTRANSLATE2,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     beam_size: Annotated[int, typer.Option(min=1, max=16, help="1 is greedy.")] = 5,
-    workers: Annotated[int, typer.Option(min=1, help="Decodings at the same time.")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Decodings at the same time; with ray, workers at most.")
+    ] = 2,
     phrases: Phrases = None,
 ) -> None:
     """Transcribe recordings of any length; failures are listed, the rest is done, exit 1 if any failed."""
@@ -93,13 +100,18 @@ def transcribe(
 
     resolved = resolve_model(model)
     recipe = Recipe(
-        model=resolved.reference, engine=engine, beam_size=beam_size, language=language, phrases=wanted
+        model=resolved.reference,
+        engine=CTRANSLATE2 if engine == RAY else engine,
+        device=device,
+        beam_size=beam_size,
+        language=language,
+        phrases=wanted,
     )
     is_folder = output_format != JSONL and (len(sources) != 1 or _stands_for_many(files or []))
     making = recipe.making(resolved, output_format)
     sink = open_sink(output_format, output, sources, making, into_folder=is_folder)
     listed = FailureList(failures or failures_path(output, is_folder=is_folder))
-    _run(sources, sink, listed, lambda: recipe.open(num_workers=workers), resume=resume)
+    _run(sources, sink, listed, lambda: _open(recipe, workers, on_ray=engine == RAY), resume=resume)
     if listed.failures:
         _tell(listed, len(sources))
         raise typer.Exit(EXIT_NO)
@@ -139,6 +151,14 @@ def _stands_for_many(files: Sequence[str]) -> bool:
     from asr.cli.places import place_of
 
     return any(place_of(file).stands_for_many() for file in files)
+
+
+def _open(recipe: Recipe, workers: int, *, on_ray: bool) -> Engine:
+    if not on_ray:
+        return recipe.open(num_workers=workers)
+    from asr.cli.cluster import RayEngine
+
+    return RayEngine(recipe, max_workers=workers)
 
 
 def _run(

@@ -54,7 +54,7 @@ class RayEngine:
             MissingDependencyError: Ray is not installed.
             ModelError: the workers could not load the model.
         """
-        with _connected() as ray:
+        with connected() as ray:
             tasks = tasks_of(sources, self._max_workers)
             here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
                 ray.get_runtime_context().get_node_id(), soft=False
@@ -138,7 +138,7 @@ def tasks_of(sources: Sequence[Source], max_workers: int) -> list[list[Source]]:
 
 
 @contextmanager
-def _connected() -> Iterator[Any]:
+def connected() -> Iterator[Any]:
     """Ray, on the cluster of ``RAY_ADDRESS``, or else on one of this machine that ends with the run."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what fails is told by us

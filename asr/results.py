@@ -66,6 +66,16 @@ class Guarded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Redaction:
+    """A time span of a recording (s) whose words were taken out, of which kind they were, and in which leg."""
+
+    start_s: float
+    end_s: float
+    kind: str
+    leg: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Transcript:
     """The chosen text of a whole recording, in segments by time of their start.
 
@@ -74,12 +84,16 @@ class Transcript:
         duration_s: of the recording.
         guarded: where a guard against hallucination did something.
         legs: names of the channels that were merged, in the order of the channels; empty for a recording of one.
+        steps: names of what was done to the text behind recognition.
+        redactions: what was taken out of it.
     """
 
     segments: tuple[Segment, ...]
     duration_s: float
     guarded: tuple[Guarded, ...] = ()
     legs: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    redactions: tuple[Redaction, ...] = ()
 
     @property
     def text(self) -> str:

@@ -74,7 +74,13 @@ def _leg(segment: Segment) -> dict[str, str]:
 
 def _extras(transcript: Transcript) -> dict[str, Any]:
     """What is written only where it was asked for."""
-    return {"legs": list(transcript.legs)} if transcript.legs else {}
+    redactions = [
+        {"start": round(one.start_s, 3), "end": round(one.end_s, 3), "kind": one.kind}
+        | ({"leg": one.leg} if one.leg else {})
+        for one in transcript.redactions
+    ]
+    extras: dict[str, Any] = {"legs": list(transcript.legs), "steps": list(transcript.steps)}
+    return {key: value for key, value in (extras | {"redactions": redactions}).items() if value}
 
 
 def to_text(recording_id: str, transcript: Transcript) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,9 @@ if TYPE_CHECKING:
     from asr.biasing.phrases import PhraseSet
     from asr.cli.batch import LocalEngine
     from asr.models.resolve import ResolvedModel
+    from asr.results import Transcript
+
+REDACTION = "redact-1"  # asr.text.redaction as it is now; another behaviour gets another number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +26,8 @@ class Recipe:
         beam_size: of the search.
         language: code of the speech, "auto" to leave it to the model.
         phrases: that every recording may hold.
+        steps: names of ``asr.text.steps``, in their order.
+        redact: kinds of words that are taken out, of ``asr.text.redaction``.
     """
 
     model: str
@@ -30,6 +36,8 @@ class Recipe:
     beam_size: int = 5
     language: str = "auto"
     phrases: PhraseSet | None = None
+    steps: tuple[str, ...] = ()
+    redact: tuple[str, ...] = ()
 
     def making(self, resolved: ResolvedModel, output_format: str) -> dict[str, Any]:
         """What an output is made with, for its record; with the same, it would be the same."""
@@ -40,6 +48,8 @@ class Recipe:
             "beam_size": self.beam_size,
             "language": self.language,
             "phrases": self.phrases.key if self.phrases else "",
+            "steps": [*self.steps, *([REDACTION] if self.redact else [])],
+            "redact": sorted(set(self.redact)),
             "format": output_format,
         }
 
@@ -59,4 +69,15 @@ class Recipe:
         )
         code = None if self.language == AUTO else known_code(self.language, recognizer.languages, self.model)
         options = DecodingOptions(beam_size=self.beam_size, language=code)
-        return LocalEngine(recognizer, options, self.phrases)
+        return LocalEngine(recognizer, options, self.phrases, self.finisher())
+
+    def finisher(self) -> Callable[[Transcript], Transcript]:
+        """What is done to every transcript.
+
+        Raises:
+            OptionError: a step or a kind of words is not known.
+            MissingDependencyError: what one needs is not installed.
+        """
+        from asr.text.steps import finisher
+
+        return finisher(self.steps, self.redact)

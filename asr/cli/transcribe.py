@@ -86,6 +86,12 @@ def transcribe(
         int, typer.Option(min=1, help="Decodings at the same time; with ray, workers at most.")
     ] = 2,
     phrases: Phrases = None,
+    steps: Annotated[
+        str | None, typer.Option(help="Done to the text, comma-separated: itn-en-1 writes spoken numbers.")
+    ] = None,
+    redact: Annotated[
+        str | None, typer.Option(help="Taken out of the text: some of numbers,names,cards,dates.")
+    ] = None,
 ) -> None:
     """Transcribe recordings of any length; failures are listed, the rest is done, exit 1 if any failed."""
     if resume and output is None:
@@ -106,7 +112,10 @@ def transcribe(
         beam_size=beam_size,
         language=language,
         phrases=wanted,
+        steps=_names(steps),
+        redact=_names(redact),
     )
+    recipe.finisher()  # what it needs is missed before any work
     is_folder = output_format != JSONL and (len(sources) != 1 or _stands_for_many(files or []))
     making = recipe.making(resolved, output_format)
     sink = open_sink(output_format, output, sources, making, into_folder=is_folder)
@@ -145,6 +154,10 @@ def _legs(names: str | None) -> tuple[str, ...]:
             field="legs",
         )
     return legs
+
+
+def _names(listed: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
 
 
 def _stands_for_many(files: Sequence[str]) -> bool:

@@ -198,3 +198,34 @@ def test_wrong_usage_is_one_clear_error(arguments: tuple[str, ...], message: str
     error = _invoke(*arguments).exception
     assert isinstance(error, LexituneError)
     assert message in str(error)
+
+
+def test_steps_and_redaction_are_done_where_they_are_asked_for(
+    recordings: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("presidio_analyzer", reason="the extra 'redact' is not installed")
+    out = tmp_path / "o.json"
+    arguments = ("transcribe", recordings[0], "--format", "json", "--output", out, "--resume")
+    assert _invoke(*arguments, "--steps", "itn-en-1", "--redact", "numbers").exit_code == 0
+    document = json.loads(out.read_text())
+    assert "[NUMBER] boxes" in document["text"]
+    assert (document["steps"], [one["kind"] for one in document["redactions"]]) == (["itn-en-1"], ["numbers"])
+    assert "42" not in document["text"] and "forty" not in document["text"]
+    result = _invoke(*arguments)
+    assert "1 outputs were made with steps itn-en-1,redact-1, not none; done again" in result.stderr
+    assert "[NUMBER]" not in out.read_text()
+
+
+def test_legs_are_merged_by_time_under_their_names(tmp_path: Path, spoken: Any) -> None:
+    train, library = list(spoken.values())[1:]
+    legs = [np.pad(train, (0, 3 * 16_000 + len(library))), np.pad(library, (len(train) + 3 * 16_000, 0))]
+    write_audio(tmp_path / "calls" / "stereo.wav", np.stack(legs, axis=1))
+    write_audio(tmp_path / "calls" / "mono.wav", train)
+    out = tmp_path / "out"
+    result = _invoke("transcribe", tmp_path / "calls", "--legs", "agent,customer", "--output", out)
+    assert result.exit_code == 1
+    agent, customer = (out / "stereo.txt").read_text().splitlines()
+    assert agent.startswith("agent: ") and "half past" in agent
+    assert customer == f"customer: {LIBRARY}"
+    (failure,) = map(json.loads, (out / "failures.jsonl").read_text().splitlines())
+    assert failure["reason"].endswith("name each channel, or leave --legs out to mix them")

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def tasks_of(sources: Sequence[Source], max_workers: int) -> list[list[Source]]:
 def connected() -> Iterator[Any]:
     """Ray, on the cluster of ``RAY_ADDRESS``, or else on one of this machine that ends with the run."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what fails is told by us
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
@@ -162,9 +163,10 @@ def connected() -> Iterator[Any]:
         )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is told by us
     try:
-        yield ray
+        with redirect_stdout(sys.stderr):  # where Ray tells of nodes that died, whatever it is told
+            yield ray
     finally:
         if is_ours:
             ray.shutdown()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asr.cli.sources import Source
 
 CTRANSLATE2, RAY = "ctranslate2", "ray"
+ENGINES = (CTRANSLATE2, "torch", RAY)
 MAX_TOLD = 20  # failures on stderr; all are in their list
 
 
@@ -96,6 +97,7 @@ def transcribe(
     """Transcribe recordings of any length; failures are listed, the rest is done, exit 1 if any failed."""
     if resume and output is None:
         raise OptionError("--resume needs --output: it goes on with what that holds")
+    _check_engine(engine, output)
     sources = _sources(files or [], manifest, channels, _legs(legs))
     wanted, _ = phrases_of(phrases)
 
@@ -164,6 +166,15 @@ def _stands_for_many(files: Sequence[str]) -> bool:
     from asr.cli.places import place_of
 
     return any(place_of(file).stands_for_many() for file in files)
+
+
+def _check_engine(engine: str, output: str | None) -> None:
+    if engine not in ENGINES:
+        raise OptionError(f"engine {engine!r} is not known; there are {', '.join(ENGINES)}", field="engine")
+    if engine == RAY and output is None:
+        raise OptionError(
+            "--engine ray needs --output: stdout is no place for the work of many", field="output"
+        )
 
 
 def _open(recipe: Recipe, workers: int, *, on_ray: bool) -> Engine:

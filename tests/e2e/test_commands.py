@@ -187,6 +187,14 @@ def test_doctor_finds_this_installation_sound() -> None:
     [
         (("transcribe",), "give recordings or --manifest"),
         (("transcribe", "x.wav", "--resume"), "--resume needs --output"),
+        (("transcribe", "x.wav", "--engine", "spark"), "there are ctranslate2, torch, ray"),
+        (("transcribe", "x.wav", "--engine", "ray"), "--engine ray needs --output"),
+        (
+            ("transcribe", "x.wav", "--legs", "agent"),
+            "give a name of its own to each of two or more channels",
+        ),
+        (("transcribe", "x.wav", "--steps", "itn-en-0"), "there are itn-en-1"),
+        (("transcribe", "x.wav", "--redact", "towns"), "--redact towns is not known"),
         (("transcribe", "x.wav", "--model", "models:/nobody@production"), "nobody"),
         (("transcribe", "x.wav", "--model", "bundled:large"), "bundled:tiny.en"),
         (("evaluate", "gone.jsonl"), "gone.jsonl"),

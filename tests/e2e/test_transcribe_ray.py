@@ -16,6 +16,7 @@ from asr.audio.files import write_audio
 from asr.cli.batch import Deliver, LocalEngine, Outcome
 from asr.cli.recipe import Recipe
 from asr.cli.sources import Source, file_sources
+from asr.errors import ModelError
 from server.cli import app
 
 ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
@@ -124,3 +125,10 @@ def test_a_recording_that_kills_its_workers_is_listed_and_the_rest_is_done(
     assert sorted(one.source.id for one in found) == sorted(source.id for source in sources)
     (failure,) = [one.failure for one in found if one.failure]
     assert (failure.id, failure.code) == (POISON, "worker-died")
+
+
+def test_workers_that_cannot_start_are_one_error(cluster: Any, calls: Path, tmp_path: Path) -> None:
+    arguments = ("--engine", "ray", "--language", "xx", "--output", tmp_path / "out")
+    error = _invoke(calls, *arguments).exception
+    assert isinstance(error, ModelError)
+    assert "the workers cannot transcribe" in str(error) and "take a multilingual model" in str(error)

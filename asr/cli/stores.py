@@ -98,6 +98,8 @@ class LocalStore:
             raise UnavailableError(
                 f"another run writes to {self._folder / journal}; wait for it, or give this one another --output"
             ) from error
+        except OSError:  # a file system without locks, as some that are shared
+            pass
         if not keeps:
             self._journal.truncate(0)
         elif (self.read(journal) or b"\n")[-1:] != b"\n":

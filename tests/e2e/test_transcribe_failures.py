@@ -40,10 +40,17 @@ def test_a_manifest_with_a_missing_recording_does_the_others(tmp_path: Path, lib
 
 def test_channels_of_the_readable_recordings_are_done(tmp_path: Path, library: Path) -> None:
     (tmp_path / "empty.wav").write_bytes(b"")
-    result = _invoke(library, tmp_path / "empty.wav", "--channels", "split", "--output", tmp_path / "out")
+    listed = tmp_path / "lists" / "f.jsonl"
+    arguments = ("--channels", "split", "--output", tmp_path / "out", "--failures", listed)
+    result = _invoke(library, tmp_path / "empty.wav", *arguments)
     assert result.exit_code == 1
-    assert "empty.wav is empty" in result.stderr and "1 of 2 failed" in result.stderr
+    assert "empty.wav is empty" in result.stderr and f"1 of 2 failed; {listed} lists them" in result.stderr
+    (failure,) = map(json.loads, listed.read_text().splitlines())
+    assert (failure["id"], failure["code"]) == ("empty", "unreadable-audio")
+    assert not (tmp_path / "out" / "failures.jsonl").exists()
     assert (tmp_path / "out" / "library#0.txt").read_text() == LIBRARY + "\n"
+    assert _invoke(library, "--output", tmp_path / "o.txt", "--failures", listed).exit_code == 0
+    assert not listed.exists()  # it tells of the last run
 
 
 def test_rows_of_another_model_are_done_again(tmp_path: Path, library: Path, small_whisper: Path) -> None:

@@ -3,7 +3,7 @@
 All sides get the same wav files of one folder and write a text file for each, in turn in one run, another one first each
 round. Ours is the command's own path: files found, hashed, decoded, written atomically and recorded for ``--resume``.
 Loading and a warm-up of the local sides are not counted; of Ray, starting the cluster is not, but its workers,
-which are new for each round, are: beside that stands the rate from the first outcome on.
+which are new for each round, are: beside that stands when the first outcome came.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.measure.recordings import Recording
 
 FASTER_WHISPER, RAY = "faster-whisper", "ray"
+ON_RAY = "--engine ray"
 PEERS = (FASTER_WHISPER, RAY)
 
 
@@ -47,7 +48,8 @@ class Timed:
     side: Side
     texts: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    seconds_from_first: list[float] = field(default_factory=list)
+    first_s: list[float] = field(default_factory=list)  # up to the first outcome
+    processor_s: list[float] = field(default_factory=list)  # of this process, so not of Ray's workers
 
 
 class OurCommand:
@@ -136,9 +138,7 @@ def make_sides(arguments: argparse.Namespace) -> list[Side]:
         from asr.cli.cluster import RayEngine
 
         settings = f"as ours, {arguments.threads} workers of 1 core on this machine, started anew each round"
-        sides.append(
-            OurCommand("--engine ray", settings, recipe, RayEngine(recipe, max_workers=arguments.threads))
-        )
+        sides.append(OurCommand(ON_RAY, settings, recipe, RayEngine(recipe, max_workers=arguments.threads)))
     return sides
 
 
@@ -152,16 +152,17 @@ def run_in_turn(
     warm.mkdir()
     (warm / recordings[0].path.name).write_bytes(recordings[0].path.read_bytes())
     for number, one in enumerate(results):
-        if one.side.name != "--engine ray":  # nothing of it would still be warm
+        if one.side.name != ON_RAY:  # nothing of it would still be warm
             one.side.run(warm, folder / f"warm-{number}")
     for number in range(rounds):
         first = number % len(results)
         for one in results[first:] + results[:first]:
             out = folder / f"{one.side.name.replace(' ', '')}-{number}"
-            started = time.perf_counter()
+            started, started_cpu = time.perf_counter(), time.process_time()
             first_s = one.side.run(calls, out)
             one.seconds.append(time.perf_counter() - started)
-            one.seconds_from_first.append(one.seconds[-1] - first_s)
+            one.processor_s.append(time.process_time() - started_cpu)
+            one.first_s.append(first_s)
             texts = [(out / f"{recording.path.stem}.txt").read_text().strip() for recording in recordings]
             one.texts = one.texts or texts
     return results
@@ -189,13 +190,14 @@ def document_of(
             "settings": one.side.settings,
             "rtfx": audio_s * len(one.seconds) / sum(one.seconds),
             "rtfx_by_round": [audio_s / seconds for seconds in one.seconds],
-            "rtfx_from_first_outcome": audio_s * len(one.seconds) / sum(one.seconds_from_first),
+            "first_outcome_s": statistics.median(one.first_s),
             **accuracy.rates(one.texts),
         }
         if one is not ours:
             figures |= {
                 "ours_is_faster_by": statistics.median(ratios),
                 "ours_is_faster_by_round": ratios,
+                "ours_is_cheaper_by": _cheaper(one, ours),
                 "same_texts": sum(a == b for a, b in zip(one.texts, ours.texts, strict=True)),
                 "difference": accuracy.differences(one.texts, ours.texts),
             }
@@ -213,11 +215,27 @@ def document_of(
     }
 
 
+def _cheaper(one: Timed, ours: Timed) -> float | None:
+    """Processor time of the one over ours."""
+    return None if one.side.name == ON_RAY else sum(one.processor_s) / sum(ours.processor_s)
+
+
 def lines_of(document: dict[str, Any]) -> list[str]:
     """The table for people."""
     from benchmarks.measure.facts import shown, table
 
-    head = ["", "model", "RTFx", "by round", "after the first", "ours is", "WER", "term recall", "same texts"]
+    head = [
+        "",
+        "model",
+        "RTFx",
+        "by round",
+        "first after, s",
+        "ours is",
+        "by processor time",
+        "WER",
+        "term recall",
+        "same texts",
+    ]
     rows = [head]
     for one in document["sides"]:
         ratio = one.get("ours_is_faster_by")
@@ -228,8 +246,9 @@ def lines_of(document: dict[str, Any]) -> list[str]:
                 one["model"],
                 shown(one["rtfx"], 1),
                 ", ".join(f"{rate:.1f}" for rate in one["rtfx_by_round"]),
-                shown(one["rtfx_from_first_outcome"], 1),
+                shown(one["first_outcome_s"], 1),
                 f"{ratio:.2f} x ({', '.join(by_round)})" if ratio else "-",
+                f"{cheaper:.2f} x" if (cheaper := one.get("ours_is_cheaper_by")) else "-",
                 shown(one["wer"], percent=True),
                 shown(one["term_recall"], 3),
                 f"{one['same_texts']}" if "same_texts" in one else "-",

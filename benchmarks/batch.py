@@ -74,6 +74,7 @@ class OurCommand:
         first = _FirstOutcome(self._engine)
         run_batch(first, sources, sink, failures)
         sink.finish()
+        sink.close()
         assert not failures.failures, failures.failures[0].reason
         return first.at - started
 

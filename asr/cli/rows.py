@@ -41,6 +41,9 @@ class PrintedRows:
     def finish(self) -> None:
         """Every row is out already."""
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 class Rows:
     """One row a source, in a file of this machine. See :class:`asr.cli.sinks.Sink`."""
@@ -89,8 +92,12 @@ class Rows:
                 if (place := self._places.get(source.id)) is not None:
                     self._partial.seek(place)
                     stream.write(self._partial.readline())
-        self._partial.close()
         self._partial_path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """See :class:`asr.cli.sinks.Sink`."""
+        if self._partial is not None:
+            self._partial.close()
         self._journal.close()
 
     def _kept(self) -> dict[Path, dict[str, int]]:

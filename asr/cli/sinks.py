@@ -51,6 +51,10 @@ class Sink(Protocol):
         """Put everything in its place."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is held; what an error left unfinished is there to be resumed."""
+        ...
+
 
 def open_sink(
     output_format: str,
@@ -130,6 +134,9 @@ class _Printed:
     def finish(self) -> None:
         """Every document is out already."""
 
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 class _Documents:
     """A document for each source, as a file of a folder."""
@@ -169,6 +176,8 @@ class _Documents:
         """Wait for what is far away; what is here is in its place already."""
         while self._writing:
             self._writing.popleft().result()
+
+    def close(self) -> None:
         if self._writers is not None:
             self._writers.shutdown()
         self._journal.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -194,16 +195,17 @@ def _run(
     resume: bool,
 ) -> None:
     """Transcribe what the sink does not keep; the model is loaded only if something is left to do."""
-    sink.begin(resume=resume)
-    failures.begin()
-    todo = [source for source in sources if not sink.has(source)]
-    if skipped := len(sources) - len(todo):
-        message(f"{skipped} of {len(sources)} are done already")
-    if todo:
-        from asr.cli.batch import run_batch
+    from asr.cli.batch import run_batch
 
-        run_batch(open_engine(), todo, sink, failures)
-    sink.finish()
+    with closing(sink):
+        sink.begin(resume=resume)
+        failures.begin()
+        todo = [source for source in sources if not sink.has(source)]
+        if skipped := len(sources) - len(todo):
+            message(f"{skipped} of {len(sources)} are done already")
+        if todo:
+            run_batch(open_engine(), todo, sink, failures)
+        sink.finish()
 
 
 def _tell(listed: FailureList, num_sources: int) -> None:

@@ -100,6 +100,7 @@ def test_documents_of_a_url_are_resumed_as_those_of_a_folder(tmp_path: Path, sch
             segments = (Segment(text=source.id, start_s=0.0, end_s=1.0),)
             sink.write(source, source.digest(), Transcript(segments=segments, duration_s=1.0))
         sink.finish()
+        sink.close()
         done.append(len(todo))
     assert done == [40, 0]
     assert RemoteStore(url).read("deep/7.txt") == b"7\n"

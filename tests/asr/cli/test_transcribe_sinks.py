@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.cli.sinks import FOLDER_JOURNAL, Sink, open_sink
+from asr.cli.sinks import FOLDER_JOURNAL, open_sink
 from asr.cli.sources import Source, file_sources, manifest_sources
 from asr.errors import AudioError, InputError, ManifestError, OptionError, UnavailableError
 from asr.results import Segment, Transcript
@@ -59,14 +59,7 @@ def _run(
         sink.finish()
         return done
     finally:
-        _release(sink)
-
-
-def _release(sink: Sink) -> None:
-    """What the end of a killed process does."""
-    sink._journal.close()
-    if partial := getattr(sink, "_partial", None):
-        partial.close()
+        sink.close()  # as the end of a killed process does
 
 
 def _rows(output: Path) -> dict[str, str]:
@@ -183,7 +176,7 @@ def test_two_runs_at_once_are_refused(tmp_path: Path, sources: list[Source], out
     first.begin(resume=False)
     with pytest.raises(UnavailableError, match="another run writes to"):
         second.begin(resume=True)
-    _release(first)
+    first.close()
 
 
 def test_an_output_is_tied_to_span_channel_and_legs(tmp_path: Path, sources: list[Source]) -> None:

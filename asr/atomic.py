@@ -1,13 +1,16 @@
 """Files that appear whole or not at all: write beside the target, fsync, rename.
 
-For small artefacts that are held in memory. Folders of a model are published by ``asr.registry``.
+For single files. Folders of a model are published by ``asr.registry``.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_bytes_atomically(path: Path, payload: bytes) -> None:
@@ -18,12 +21,23 @@ def write_bytes_atomically(path: Path, payload: bytes) -> None:
     Raises:
         OSError: the folder cannot be written; nothing is left behind.
     """
+    with open_atomically(path) as stream:
+        stream.write(payload)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose bytes replace ``path`` when the with block ends well, and are dropped when it raises.
+
+    Raises:
+        OSError: the folder cannot be written; nothing is left behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(payload)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -1,12 +1,12 @@
 """What recognition returns: words, hypotheses, segments and transcripts.
 
-Plain frozen values without behaviour beyond joining and shifting times; how they are written to a file is
+Plain frozen values without behaviour beyond joining, merging and shifting times; how they are written to a file is
 ``asr.cli.formats``, how they travel is ``server.convert``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 SILENCE = "silence"  # a guard against hallucination: text was withheld, for the model says that nobody speaks
@@ -46,13 +46,14 @@ class Hypothesis:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """A time span of a recording (s) with its text."""
+    """A time span of a recording (s) with its text; ``leg`` names who speaks where the legs of a call were merged."""
 
     text: str
     start_s: float
     end_s: float
     words: tuple[Word, ...] = ()
     confidence: float = 0.0
+    leg: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,12 +66,34 @@ class Guarded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Redaction:
+    """A time span of a recording (s) whose words were taken out, of which kind they were, and in which leg."""
+
+    start_s: float
+    end_s: float
+    kind: str
+    leg: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Transcript:
-    """The chosen text of a whole recording, in segments that follow each other in time."""
+    """The chosen text of a whole recording, in segments by time of their start.
+
+    Attributes:
+        segments: follow each other in time; those of different legs may overlap.
+        duration_s: of the recording.
+        guarded: where a guard against hallucination did something.
+        legs: names of the channels that were merged, in the order of the channels; empty for a recording of one.
+        steps: names of what was done to the text behind recognition.
+        redactions: what was taken out of it.
+    """
 
     segments: tuple[Segment, ...]
     duration_s: float
     guarded: tuple[Guarded, ...] = ()
+    legs: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    redactions: tuple[Redaction, ...] = ()
 
     @property
     def text(self) -> str:
@@ -94,3 +117,20 @@ class Transcript:
 def shift_words(words: Sequence[Word], by_s: float) -> tuple[Word, ...]:
     """The same words, later by ``by_s`` seconds."""
     return tuple(replace(word, start_s=word.start_s + by_s, end_s=word.end_s + by_s) for word in words)
+
+
+def merge_legs(legs: Mapping[str, Transcript]) -> Transcript:
+    """One transcript of a call out of one for each leg: all segments by time, each with the name of its leg.
+
+    Segments that begin at once keep the order of the legs.
+    """
+    segments = [
+        replace(segment, leg=name) for name, transcript in legs.items() for segment in transcript.segments
+    ]
+    guarded = [one for transcript in legs.values() for one in transcript.guarded]
+    return Transcript(
+        segments=tuple(sorted(segments, key=lambda segment: segment.start_s)),
+        duration_s=max((transcript.duration_s for transcript in legs.values()), default=0.0),
+        guarded=tuple(sorted(guarded, key=lambda one: one.start_s)),
+        legs=tuple(legs),
+    )

@@ -21,6 +21,7 @@ BENCHMARKS = {
     "streaming": "streaming",
     "load": "load",
     "training": "training_speed",
+    "batch": "batch",
 }
 """What a user names, and the script in ``benchmarks/``."""
 

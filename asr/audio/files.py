@@ -46,6 +46,7 @@ _RAW_SUFFIXES = {
     ".alaw": RawFormat(encoding=Encoding.ALAW),
     ".al": RawFormat(encoding=Encoding.ALAW),
 }
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", *_RAW_SUFFIXES})  # in a folder
 _SUBTYPE_ENCODINGS = {"ULAW": Encoding.MULAW, "ALAW": Encoding.ALAW}
 _WRITABLE = {
     ".wav": ("WAV", "PCM_16"),
@@ -109,22 +110,30 @@ def read_native(path: Path, raw: RawFormat | None = None) -> NativeAudio:
     return NativeAudio(samples=samples, sample_rate_hz=rate_hz, encoding=encoding)
 
 
-def read_audio_bytes(payload: bytes, name: str) -> NDArray[np.float32]:
+def read_audio_bytes(
+    payload: bytes, name: str, *, offset_s: float = 0.0, duration_s: float | None = None
+) -> NDArray[np.float32]:
     """Read a file that is in memory as 16 kHz mono samples (T,).
 
     Args:
         payload: the whole file.
         name: what errors call it; a suffix such as .ulaw counts as in ``read_audio``.
+        offset_s: where to begin.
+        duration_s: how much to read; by default up to the end.
 
     Raises:
         AudioError: as for ``read_audio``.
     """
-    if not payload:
-        raise AudioError(f"{name} is empty (0 bytes)")
-    channels, rate_hz = _read_stream(
-        io.BytesIO(payload), name, (0.0, None), _RAW_SUFFIXES.get(Path(name).suffix.lower())
-    )
+    channels, rate_hz = _read_payload(payload, name, offset_s, duration_s)
     return _at_16_khz(channels.mean(axis=1, dtype=np.float32), rate_hz, name)
+
+
+def read_channels_bytes(
+    payload: bytes, name: str, *, offset_s: float = 0.0, duration_s: float | None = None
+) -> NDArray[np.float32]:
+    """Read a file that is in memory as (T, C) at 16 kHz; arguments and errors as for ``read_audio_bytes``."""
+    channels, rate_hz = _read_payload(payload, name, offset_s, duration_s)
+    return np.stack([_at_16_khz(column, rate_hz, name) for column in channels.T], axis=1)
 
 
 def audio_duration_s(path: Path) -> float:
@@ -242,6 +251,15 @@ def _read_path(
         return _read_stream(
             stream, str(path), (offset_s, duration_s), raw or _RAW_SUFFIXES.get(path.suffix.lower())
         )
+
+
+def _read_payload(
+    payload: bytes, name: str, offset_s: float, duration_s: float | None
+) -> tuple[NDArray[np.float32], int]:
+    if not payload:
+        raise AudioError(f"{name} is empty (0 bytes)")
+    raw = _RAW_SUFFIXES.get(Path(name).suffix.lower())
+    return _read_stream(io.BytesIO(payload), name, (offset_s, duration_s), raw)
 
 
 def _read_stream(

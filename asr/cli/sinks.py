@@ -1,200 +1,204 @@
 """Where ``lexitune transcribe`` puts transcripts: stdout, a file, a folder, or rows of jsonl; whole files or none.
 
-What can be known to be wrong with an output path is found when a sink is made, before anything is decoded.
+What can be known to be wrong with an output path is found when a sink is made, before anything is decoded. What
+--resume keeps is what ``asr.cli.journal`` can prove. Rows of jsonl are in ``asr.cli.rows``.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import typer
 
-from asr.atomic import write_bytes_atomically
-from asr.cli.console import message
-from asr.cli.formats import FORMATS, SUFFIXES, as_row
+from asr.cli.formats import FORMATS, SUFFIXES
+from asr.cli.journal import Doubts, Journal, Making, checked, sha256_of
+from asr.cli.places import is_url
 from asr.cli.sources import Source
+from asr.cli.stores import store_of
 from asr.errors import InputError, OptionError
 from asr.results import Transcript
 
 JSONL = "jsonl"
+WRITES_AT_ONCE = 8  # where each takes a round trip
+FOLDER_JOURNAL = ".lexitune.journal"
 
 
 class Sink(Protocol):
     """Keeps the transcripts of its sources."""
 
     def begin(self, *, resume: bool) -> None:
-        """Find what an earlier run left, to keep it if ``resume``, else to do it all again."""
+        """Find what an earlier run left, to keep what is proved of it if ``resume``, else to do it all again.
+
+        Raises:
+            UnavailableError: another run writes to the same output.
+        """
         ...
 
     def has(self, source: Source) -> bool:
         """Whether this one is kept from an earlier run."""
         ...
 
-    def write(self, source: Source, transcript: Transcript) -> None:
-        """Keep one transcript."""
+    def write(self, source: Source, recording: str, transcript: Transcript) -> None:
+        """Keep one transcript; ``recording`` is the source's digest from before it was read."""
         ...
 
     def finish(self) -> None:
         """Put everything in its place."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is held; what an error left unfinished is there to be resumed."""
+        ...
+
 
 def open_sink(
-    output_format: str, output: Path | None, sources: Sequence[Source], model: str, *, phrases: str = ""
+    output_format: str,
+    output: str | Path | None,
+    sources: Sequence[Source],
+    making: Making,
+    *,
+    into_folder: bool = False,
 ) -> Sink:
     """The sink for a format and an ``--output``.
 
     Args:
         output_format: a name in ``asr.cli.formats``, or "jsonl".
-        output: None for stdout.
+        output: None for stdout; a path, or a URL for documents.
         sources: everything that was asked for, in its order.
-        model: the immutable reference of the model, which rows of jsonl note.
-        phrases: key of the phrases that recordings may hold, which they note, too; "" for none.
+        making: what all are made with: "model", its immutable reference, which rows of jsonl note, and the options.
+        into_folder: whether documents go into a folder even if there is one source only.
 
     Raises:
         OptionError: ``output`` cannot be what it has to be, a file or a folder.
         InputError: two sources would write the same file.
     """
     if output_format == JSONL:
-        return _Rows(output, sources, model, phrases)
-    return _Documents(output_format, output, sources)
+        from asr.cli.rows import PrintedRows, Rows
+
+        if output is None:
+            return PrintedRows(making)
+        if is_url(output):
+            raise OptionError(
+                f"--format jsonl writes one file row by row, which {output} cannot take; name a file of this machine, "
+                "or a folder there and --format json",
+                field="output",
+            )
+        check_file(Path(output))
+        return Rows(Path(output), sources, making)
+    if output is None:
+        return _Printed(output_format)
+    if into_folder or len(sources) != 1:
+        return _in_folder(output_format, output, sources, making)
+    name = str(output).rpartition("/")[2] if is_url(output) else Path(output).name
+    if not is_url(output):
+        check_file(Path(output))
+        folder: str | Path = Path(output).absolute().parent
+    else:
+        folder = str(output).rpartition("/")[0]
+    journal = Journal(store_of(folder), f".{name}.journal", making)
+    return _Documents(output_format, folder, {sources[0].id: name}, sources, journal)
+
+
+def _in_folder(
+    output_format: str, output: str | Path, sources: Sequence[Source], making: Making
+) -> _Documents:
+    if not is_url(output):
+        check_folder(Path(output), f"{len(sources)} recordings need one, or --format jsonl")
+    names = {source.id: source.file_name + SUFFIXES[output_format] for source in sources}
+    _check_distinct(names, str(output))
+    return _Documents(
+        output_format, output, names, sources, Journal(store_of(output), FOLDER_JOURNAL, making)
+    )
+
+
+class _Printed:
+    """Documents to stdout."""
+
+    def __init__(self, output_format: str) -> None:
+        self._format = output_format
+
+    def begin(self, *, resume: bool) -> None:
+        """Nothing is kept."""
+
+    def has(self, source: Source) -> bool:
+        return False
+
+    def write(self, source: Source, recording: str, transcript: Transcript) -> None:
+        typer.echo(FORMATS[self._format](source.id, transcript), nl=False)
+
+    def finish(self) -> None:
+        """Every document is out already."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class _Documents:
-    """A document for each source: to stdout, to the one file, or into a folder."""
+    """A document for each source, as a file of a folder."""
 
-    def __init__(self, output_format: str, output: Path | None, sources: Sequence[Source]) -> None:
-        self._format = output_format
-        self._paths: dict[str, Path] = {}
+    def __init__(
+        self,
+        output_format: str,
+        folder: str | Path,
+        names: dict[str, str],
+        sources: Sequence[Source],
+        journal: Journal,
+    ) -> None:
+        self._format, self._folder, self._names, self._sources = output_format, folder, names, sources
+        self._store, self._journal = store_of(folder), journal
         self._kept: frozenset[str] = frozenset()
-        if output is None:
-            return
-        if len(sources) == 1:
-            _check_file(output)
-            self._paths = {sources[0].id: output}
-            return
-        _check_folder(output, f"{len(sources)} recordings need one, or --format jsonl")
-        for source in sources:
-            self._paths[source.id] = output / (source.id.replace("/", "_") + SUFFIXES[output_format])
-        _check_distinct(self._paths)
+        self._writers = ThreadPoolExecutor(WRITES_AT_ONCE) if is_url(folder) else None
+        self._writing: deque[Future[None]] = deque()
 
     def begin(self, *, resume: bool) -> None:
+        self._journal.begin(keeps=resume)
         if resume:
-            self._kept = frozenset(key for key, path in self._paths.items() if path.is_file())
+            self._kept = frozenset(checked(self._sources, self._proved, str(self._folder)))
 
     def has(self, source: Source) -> bool:
         return source.id in self._kept
 
-    def write(self, source: Source, transcript: Transcript) -> None:
-        text = FORMATS[self._format](source.id, transcript)
-        if path := self._paths.get(source.id):
-            write_bytes_atomically(path, text.encode())
-        else:
-            typer.echo(text, nl=False)
+    def write(self, source: Source, recording: str, transcript: Transcript) -> None:
+        payload = FORMATS[self._format](source.id, transcript).encode()
+        if self._writers is None:
+            self._put(source, recording, payload)
+            return
+        self._writing.append(self._writers.submit(self._put, source, recording, payload))
+        while len(self._writing) > 2 * WRITES_AT_ONCE:
+            self._writing.popleft().result()
 
     def finish(self) -> None:
-        """Every document is in its place already."""
+        """Wait for what is far away; what is here is in its place already."""
+        while self._writing:
+            self._writing.popleft().result()
+
+    def close(self) -> None:
+        if self._writers is not None:
+            self._writers.shutdown()
+        self._journal.close()
+
+    def _put(self, source: Source, recording: str, payload: bytes) -> None:
+        self._store.write(self._names[source.id], payload)
+        self._journal.add(source.id, recording=recording, output=payload)
+
+    def _proved(self, source: Source, doubts: Doubts) -> str | None:
+        payload = self._store.read(self._names[source.id])
+        return None if payload is None else self._journal.proved(source, {sha256_of(payload)}, doubts)
 
 
-class _Rows:
-    """One row of jsonl a source; ``OUTPUT.partial`` holds them until all are done."""
-
-    def __init__(self, output: Path | None, sources: Sequence[Source], model: str, phrases: str) -> None:
-        self._output, self._phrases = output, phrases
-        self._ids = dict.fromkeys(source.id for source in sources)
-        self._model = model
-        self._rows: dict[str, str] = {}
-        if output is not None:
-            _check_file(output)
-
-    def begin(self, *, resume: bool) -> None:
-        if self._output is None:
-            return
-        if resume:
-            self._read(self._output)
-            self._read(self._partial(self._output))
-        # Written anew: behind half a row that a killed run left, the next row would be lost too.
-        write_bytes_atomically(self._partial(self._output), self._in_order())
-
-    def has(self, source: Source) -> bool:
-        return source.id in self._rows
-
-    def write(self, source: Source, transcript: Transcript) -> None:
-        row = as_row(source.id, source.audio_filepath, self._model, transcript)
-        if self._phrases:
-            row["phrases"] = self._phrases
-        line = self._rows[source.id] = json.dumps(row, ensure_ascii=False)
-        if self._output is None:
-            typer.echo(line)
-            return
-        with self._partial(self._output).open("a", encoding="utf-8") as partial:
-            partial.write(line + "\n")
-
-    def finish(self) -> None:
-        if self._output is not None:
-            write_bytes_atomically(self._output, self._in_order())
-            self._partial(self._output).unlink(missing_ok=True)
-
-    def _read(self, path: Path) -> None:
-        """Take over the rows of this model and phrases that were asked for again; say which others are done anew."""
-        others: set[str] = set()
-        num_broken = num_others = 0
-        for line in path.read_bytes().split(b"\n") if path.is_file() else ():
-            if not line.strip():
-                continue
-            row = _parse(line)
-            if row is None:
-                num_broken += 1
-            elif row["id"] not in self._ids:
-                continue
-            elif row.get("model") == self._model and row.get("phrases", "") == self._phrases:
-                self._rows[row["id"]] = json.dumps(row, ensure_ascii=False)
-            else:
-                num_others += 1
-                others.add(_made_by(row))
-        if num_broken:
-            message(f"{path}: {num_broken} broken rows; what they held is done again")
-        if num_others:
-            message(
-                f"{path}: {num_others} rows are of {', '.join(sorted(others))}; done again with "
-                f"{_made_by({'model': self._model, 'phrases': self._phrases})}"
-            )
-
-    def _in_order(self) -> bytes:
-        return "".join(f"{self._rows[key]}\n" for key in self._ids if key in self._rows).encode()
-
-    @staticmethod
-    def _partial(output: Path) -> Path:
-        return output.with_name(output.name + ".partial")
-
-
-def _made_by(row: Mapping[str, Any]) -> str:
-    model, phrases = str(row.get("model", "a model that it does not name")), str(row.get("phrases", ""))
-    return f"{model} and phrases {phrases[:12]}" if phrases else model
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """A row of ours, or None for whatever else the line holds."""
-    try:
-        row = json.loads(line)
-        json.dumps(row, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    is_row = isinstance(row, dict) and isinstance(row.get("id"), str) and isinstance(row.get("text"), str)
-    return row if is_row else None
-
-
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Refuse a path that is a folder, or whose folder could not be made or written."""
     if path.is_dir():
         raise OptionError(f"--output {path} is a folder; name a file", field="output")
-    _check_folder(path.absolute().parent, "name a file in a folder that can be written")
+    check_folder(path.absolute().parent, "name a file in a folder that can be written")
 
 
-def _check_folder(path: Path, remedy: str) -> None:
+def check_folder(path: Path, remedy: str) -> None:
     """Refuse a folder that is none, or that could not be made or written."""
     nearest = path.absolute()
     while not os.path.lexists(nearest) and nearest != nearest.parent:
@@ -205,10 +209,11 @@ def _check_folder(path: Path, remedy: str) -> None:
         raise OptionError(f"--output: {nearest} cannot be written; {remedy}", field="output")
 
 
-def _check_distinct(paths: dict[str, Path]) -> None:
-    owners: dict[Path, str] = {}
-    for key, path in paths.items():
-        if (owner := owners.setdefault(path, key)) != key:
+def _check_distinct(names: dict[str, str], output: str) -> None:
+    owners: dict[str, str] = {}
+    for key, name in names.items():
+        if (owner := owners.setdefault(name, key)) != key:
             raise InputError(
-                f"{owner!r} and {key!r} would both be written to {path}; give them other ids, or use --format jsonl"
+                f"{owner!r} and {key!r} would both be written to {output}/{name}; give them other ids, or use "
+                "--format jsonl"
             )

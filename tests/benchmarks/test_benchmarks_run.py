@@ -42,6 +42,14 @@ def test_engine(manifest: Path) -> None:
     assert min(ours["rtfx_by_round"]) <= ours["rtfx"] <= max(ours["rtfx_by_round"])
 
 
+def test_batch(manifest: Path) -> None:
+    document = bench("batch", "--manifest", str(manifest), "--rounds", "2", "--peers")
+    (ours,) = document["sides"]
+    assert (document["recordings"], ours["reference_words"]) == (3, 26)
+    assert ours["wer"] < 0.2
+    assert min(ours["rtfx_by_round"]) <= ours["rtfx"] <= max(ours["rtfx_by_round"])
+
+
 def test_load(manifest: Path) -> None:
     document = bench(
         "load", "--manifest", str(manifest), "--streams", "2", "--duration", "3", "--ramp", "0.5", "--tail", "0.1"

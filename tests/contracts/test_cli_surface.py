@@ -30,8 +30,8 @@ SURFACE = {
     "stream": "--ca --certificate --chunk-ms --encoding --json --language --microphone --model --phrases --private-key "
     "--rate --realtime --server --tls --token-file <file>",
     "token": "--days --json",
-    "transcribe": "--beam-size --channels --engine --format --language --manifest --model --output --phrases --resume "
-    "--workers <files>",
+    "transcribe": "--beam-size --channels --device --engine --failures --format --language --legs --manifest --model "
+    "--output --phrases --redact --resume --steps --workers <files>",
     "worker": "--config --device --kind --until-idle",
 }
 

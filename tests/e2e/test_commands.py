@@ -70,7 +70,11 @@ def test_a_bad_recording_is_reported_and_the_others_are_done(
     result = _invoke("transcribe", broken, recordings[2], "--output", out)
     assert result.exit_code == 1
     assert str(broken) in result.stderr and "1 of 2 failed" in result.stderr
-    assert {path.name: path.read_text() for path in out.iterdir()} == {"call2.txt": LIBRARY + "\n"}
+    assert {path.name: path.read_text() for path in out.glob("*.txt")} == {"call2.txt": LIBRARY + "\n"}
+    (failure,) = map(json.loads, (out / "failures.jsonl").read_text().splitlines())
+    assert (failure["id"], failure["path"]) == (bad, str(broken))
+    assert failure["code"] == ("missing-audio" if bad == "missing" else "unreadable-audio")
+    assert failure["reason"] in result.stderr
 
 
 def test_a_manifest_to_jsonl_and_resume_redoes_nothing(manifest: Path, tmp_path: Path) -> None:
@@ -83,13 +87,14 @@ def test_a_manifest_to_jsonl_and_resume_redoes_nothing(manifest: Path, tmp_path:
     assert rows[2]["words"][-1]["text"] == "is?"
     # what a killed run leaves: a whole row that must not be redone, and half of the next
     part = output.with_name("out.jsonl.partial")
-    part.write_text(json.dumps(rows[0] | {"text": "kept"}) + "\n" + json.dumps(rows[1])[:30])
+    lines = output.read_text().splitlines()
+    part.write_text(lines[0] + "\n" + lines[1][:30])
     output.unlink()
     result = _invoke(*arguments, "--resume")
     assert "1 of 3 are done already" in result.stderr
-    again = [json.loads(line) for line in output.read_text().splitlines()]
-    assert [row["text"] for row in again] == ["kept", rows[1]["text"], rows[2]["text"]]
+    assert output.read_text().splitlines() == lines
     assert not part.exists()
+    assert "3 of 3 are done already" in _invoke(*arguments, "--resume").stderr
 
 
 def test_channels_can_be_transcribed_apart(tmp_path: Path, spoken: Any) -> None:
@@ -182,6 +187,14 @@ def test_doctor_finds_this_installation_sound() -> None:
     [
         (("transcribe",), "give recordings or --manifest"),
         (("transcribe", "x.wav", "--resume"), "--resume needs --output"),
+        (("transcribe", "x.wav", "--engine", "spark"), "there are ctranslate2, torch, ray"),
+        (("transcribe", "x.wav", "--engine", "ray"), "--engine ray needs --output"),
+        (
+            ("transcribe", "x.wav", "--legs", "agent"),
+            "give a name of its own to each of two or more channels",
+        ),
+        (("transcribe", "x.wav", "--steps", "itn-en-0"), "there are itn-en-1"),
+        (("transcribe", "x.wav", "--redact", "towns"), "--redact towns is not known"),
         (("transcribe", "x.wav", "--model", "models:/nobody@production"), "nobody"),
         (("transcribe", "x.wav", "--model", "bundled:large"), "bundled:tiny.en"),
         (("evaluate", "gone.jsonl"), "gone.jsonl"),
@@ -193,3 +206,34 @@ def test_wrong_usage_is_one_clear_error(arguments: tuple[str, ...], message: str
     error = _invoke(*arguments).exception
     assert isinstance(error, LexituneError)
     assert message in str(error)
+
+
+def test_steps_and_redaction_are_done_where_they_are_asked_for(
+    recordings: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("presidio_analyzer", reason="the extra 'redact' is not installed")
+    out = tmp_path / "o.json"
+    arguments = ("transcribe", recordings[0], "--format", "json", "--output", out, "--resume")
+    assert _invoke(*arguments, "--steps", "itn-en-1", "--redact", "numbers").exit_code == 0
+    document = json.loads(out.read_text())
+    assert "[NUMBER] boxes" in document["text"]
+    assert (document["steps"], [one["kind"] for one in document["redactions"]]) == (["itn-en-1"], ["numbers"])
+    assert "42" not in document["text"] and "forty" not in document["text"]
+    result = _invoke(*arguments)
+    assert "1 outputs were made with steps itn-en-1,redact-1, not none; done again" in result.stderr
+    assert "[NUMBER]" not in out.read_text()
+
+
+def test_legs_are_merged_by_time_under_their_names(tmp_path: Path, spoken: Any) -> None:
+    train, library = list(spoken.values())[1:]
+    legs = [np.pad(train, (0, 3 * 16_000 + len(library))), np.pad(library, (len(train) + 3 * 16_000, 0))]
+    write_audio(tmp_path / "calls" / "stereo.wav", np.stack(legs, axis=1))
+    write_audio(tmp_path / "calls" / "mono.wav", train)
+    out = tmp_path / "out"
+    result = _invoke("transcribe", tmp_path / "calls", "--legs", "agent,customer", "--output", out)
+    assert result.exit_code == 1
+    agent, customer = (out / "stereo.txt").read_text().splitlines()
+    assert agent.startswith("agent: ") and "half past" in agent
+    assert customer == f"customer: {LIBRARY}"
+    (failure,) = map(json.loads, (out / "failures.jsonl").read_text().splitlines())
+    assert failure["reason"].endswith("name each channel, or leave --legs out to mix them")

@@ -40,22 +40,29 @@ def test_a_manifest_with_a_missing_recording_does_the_others(tmp_path: Path, lib
 
 def test_channels_of_the_readable_recordings_are_done(tmp_path: Path, library: Path) -> None:
     (tmp_path / "empty.wav").write_bytes(b"")
-    result = _invoke(library, tmp_path / "empty.wav", "--channels", "split", "--output", tmp_path / "out")
+    listed = tmp_path / "lists" / "f.jsonl"
+    arguments = ("--channels", "split", "--output", tmp_path / "out", "--failures", listed)
+    result = _invoke(library, tmp_path / "empty.wav", *arguments)
     assert result.exit_code == 1
-    assert "empty.wav is empty" in result.stderr and "1 of 2 failed" in result.stderr
+    assert "empty.wav is empty" in result.stderr and f"1 of 2 failed; {listed} lists them" in result.stderr
+    (failure,) = map(json.loads, listed.read_text().splitlines())
+    assert (failure["id"], failure["code"]) == ("empty", "unreadable-audio")
+    assert not (tmp_path / "out" / "failures.jsonl").exists()
     assert (tmp_path / "out" / "library#0.txt").read_text() == LIBRARY + "\n"
+    assert _invoke(library, "--output", tmp_path / "o.txt", "--failures", listed).exit_code == 0
+    assert not listed.exists()  # it tells of the last run
 
 
-def test_rows_of_another_model_are_done_again(tmp_path: Path, library: Path) -> None:
+def test_rows_of_another_model_are_done_again(tmp_path: Path, library: Path, small_whisper: Path) -> None:
     output = tmp_path / "o.jsonl"
-    output.write_text(json.dumps({"id": "library", "text": "old", "model": "models:/gone/1"}) + "\n")
-    result = _invoke(library, "--format", "jsonl", "--output", output, "--resume")
+    arguments = (library, "--format", "jsonl", "--output", output, "--resume")
+    assert _invoke(*arguments, "--model", small_whisper).exit_code == 0
+    result = _invoke(*arguments)
     assert result.exit_code == 0
-    assert "models:/gone/1" in result.stderr and "done already" not in result.stderr
+    assert f"1 outputs were made with model {small_whisper}, not bundled:tiny.en"[:110] in result.stderr
+    assert "done already" not in result.stderr
     assert json.loads(output.read_text())["text"] == LIBRARY
-    assert "1 of 1 are done already" in _invoke(
-        library, "--format", "jsonl", "--output", output, "--resume"
-    ).stderr  # fmt: skip
+    assert "1 of 1 are done already" in _invoke(*arguments).stderr
 
 
 def test_what_cannot_work_is_refused_before_any_work(tmp_path: Path, library: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from asr.cli.formats import FORMATS, as_row
-from asr.results import Guarded, Segment, Transcript, Word
+from asr.results import Guarded, Redaction, Segment, Transcript, Word
 
 TRANSCRIPT = Transcript(
     segments=(
@@ -65,3 +65,51 @@ def test_nothing_said_is_empty_in_every_format() -> None:
         "text": "\n", "srt": "", "vtt": "WEBVTT\n\n", "ctm": "",
     }  # fmt: skip
     assert json.loads(FORMATS["json"]("x", empty))["text"] == ""
+
+
+MERGED = Transcript(
+    segments=(
+        Segment(
+            text="Hello.",
+            start_s=0.0,
+            end_s=0.5,
+            words=(Word(text="Hello.", start_s=0.0, end_s=0.5, confidence=0.5),),
+            leg="agent",
+        ),
+        Segment(
+            text="Yes [NUMBER].",
+            start_s=0.25,
+            end_s=1.0,
+            words=(
+                Word(text="Yes", start_s=0.25, end_s=0.5, confidence=0.5),
+                Word(text="[NUMBER].", start_s=0.5, end_s=1.0, confidence=0.5),
+            ),
+            leg="customer",
+        ),
+    ),
+    duration_s=2.0,
+    legs=("agent", "customer"),
+    steps=("itn-en-1",),
+    redactions=(Redaction(start_s=0.5, end_s=1.0, kind="numbers", leg="customer"),),
+)
+
+
+def test_merged_legs_are_named_in_every_format() -> None:
+    assert FORMATS["text"]("c", MERGED) == "agent: Hello.\ncustomer: Yes [NUMBER].\n"
+    assert "1\n00:00:00,000 --> 00:00:00,500\nagent: Hello.\n" in FORMATS["srt"]("c", MERGED)
+    assert "00:00:00.250 --> 00:00:01.000\n<v customer>Yes [NUMBER].\n" in FORMATS["vtt"]("c", MERGED)
+    assert [line.split()[1:5] for line in FORMATS["ctm"]("c", MERGED).splitlines()] == [
+        ["1", "0.00", "0.50", "Hello."], ["2", "0.25", "0.25", "Yes"], ["2", "0.50", "0.50", "[NUMBER]."],
+    ]  # fmt: skip
+    document = json.loads(FORMATS["json"]("c", MERGED))
+    assert [one["leg"] for one in document["segments"]] == ["agent", "customer"]
+    for row in (document, as_row("c", "c.wav", "m", MERGED)):
+        assert [word["leg"] for word in row["words"]] == ["agent", "customer", "customer"]
+        assert (row["legs"], row["steps"]) == (["agent", "customer"], ["itn-en-1"])
+        assert row["redactions"] == [{"start": 0.5, "end": 1.0, "kind": "numbers", "leg": "customer"}]
+
+
+def test_what_was_not_asked_for_is_not_written() -> None:
+    for row in (json.loads(FORMATS["json"]("c", TRANSCRIPT)), as_row("c", "c.wav", "m", TRANSCRIPT)):
+        assert not {"legs", "steps", "redactions"} & set(row)
+        assert "leg" not in row["words"][0]

@@ -1,103 +1,197 @@
-"""Where transcripts go: what --resume keeps, in which order, and the paths that are refused before any work."""
+"""Where transcripts go: what --resume keeps and why, in which order, and the paths that are refused beforehand."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from asr.cli.sinks import open_sink
+from asr.cli.sinks import FOLDER_JOURNAL, open_sink
 from asr.cli.sources import Source, file_sources, manifest_sources
-from asr.errors import AudioError, InputError, ManifestError, OptionError
+from asr.errors import AudioError, InputError, ManifestError, OptionError, UnavailableError
 from asr.results import Segment, Transcript
 
 MODEL = "models:/barista/3"
+MAKING = {"model": MODEL, "beam_size": 5, "phrases": ""}
 
 
-def _source(name: str) -> Source:
-    return Source(name, f"{name}.wav", lambda: np.zeros(1, np.float32))
+@pytest.fixture
+def sources(tmp_path: Path) -> list[Source]:
+    """Three recordings a, b and c, of different bytes each."""
+    return [_source(tmp_path, name) for name in "abc"]
+
+
+def _source(folder: Path, name: str) -> Source:
+    path = folder / f"{name}.wav"
+    if not path.exists():
+        path.write_bytes(b"recording " + name.encode())
+    return Source(id=name, audio_filepath=str(path))
 
 
 def _said(text: str) -> Transcript:
     return Transcript(segments=(Segment(text=text, start_s=0.0, end_s=1.0),), duration_s=1.0)
 
 
-def _row(name: str, text: str, model: str = MODEL) -> str:
-    return json.dumps({"id": name, "text": text, "model": model})
-
-
-def _transcribed(output: Path, names: Sequence[str], *, resume: bool) -> dict[str, str]:
-    """Run as the command does, where each source says "new NAME"; the rows that result, in their order."""
-    sources = [_source(name) for name in names]
-    sink = open_sink("jsonl", output, sources, MODEL)
+def _run(
+    output: Path,
+    sources: Sequence[Source],
+    say: str,
+    *,
+    resume: bool = True,
+    making: dict[str, object] = MAKING,
+    output_format: str = "jsonl",
+    killed_before: str = "",
+) -> list[str]:
+    """Run as the command does, where each source says "SAY ID", and stop before one; the ids that were done now."""
+    sink = open_sink(output_format, output, sources, making)
     sink.begin(resume=resume)
-    for source in sources:
-        if not sink.has(source):
-            sink.write(source, _said(f"new {source.id}"))
-    sink.finish()
+    done = []
+    try:
+        for source in sources:
+            if source.id == killed_before:
+                return done
+            if not sink.has(source):
+                sink.write(source, source.digest(), _said(f"{say} {source.id}"))
+                done.append(source.id)
+        sink.finish()
+        return done
+    finally:
+        sink.close()  # as the end of a killed process does
+
+
+def _rows(output: Path) -> dict[str, str]:
     assert not output.with_name(output.name + ".partial").exists()
     rows = [json.loads(line) for line in output.read_text().split("\n")[:-1]]
     assert all(row["model"] == MODEL for row in rows)
     return {row["id"]: row["text"] for row in rows}
 
 
+def _documents(folder: Path) -> dict[str, str]:
+    return {path.stem: path.read_text().strip() for path in sorted(folder.glob("*.txt"))}
+
+
 @pytest.mark.parametrize(
-    "broken",
-    [
-        b'{"id": "b", "text": "ha',
-        b'{"id": "b"}',
-        b"}",
-        b"[1]}",
-        b'"}"',
-        b'\xff{"id": "b", "text": ""}',
-        b"[" * 10**5,
-    ],
+    "broken", [b'{"id": "b", "text": "ha', b'{"id": 3}', b"}", b"[1]", b"\xff", b"[" * 10**5]
 )
-@pytest.mark.parametrize("at", [0, 1, 2])
-def test_a_broken_row_anywhere_is_done_again(tmp_path: Path, broken: bytes, at: int) -> None:
-    lines = [_row("a", "old a").encode(), _row("c", "old \u2028 c").encode()]
-    lines.insert(at, broken)
-    (tmp_path / "o.jsonl.partial").write_bytes(b"\n".join(lines))
-    rows = _transcribed(tmp_path / "o.jsonl", "abc", resume=True)
-    assert list(rows.items()) == [("a", "old a"), ("b", "new b"), ("c", "old \u2028 c")]
-
-
-def test_a_run_killed_again_behind_half_a_row_loses_nothing(tmp_path: Path) -> None:
+def test_a_broken_row_costs_that_row(tmp_path: Path, sources: list[Source], broken: bytes) -> None:
     output, part = tmp_path / "o.jsonl", tmp_path / "o.jsonl.partial"
-    part.write_text(_row("a", "old a") + "\n" + '{"id": "b", "te')
-    sink = open_sink("jsonl", output, [_source("a"), _source("b")], MODEL)
-    sink.begin(resume=True)
-    sink.write(_source("b"), _said("second b"))  # and killed here
-    assert _transcribed(output, "ab", resume=True) == {"a": "old a", "b": "second b"}
+    _run(output, sources, "old", killed_before="c")
+    lines = part.read_bytes().split(b"\n")
+    part.write_bytes(b"\n".join([lines[0], broken, b""]))
+    assert _run(output, sources, "new") == ["b", "c"]
+    assert _rows(output) == {"a": "old a", "b": "new b", "c": "new c"}
 
 
-def test_only_what_is_asked_for_now_is_kept_in_its_order(tmp_path: Path) -> None:
-    (tmp_path / "o.jsonl").write_text("".join(_row(name, f"old {name}") + "\n" for name in "dcba"))
-    rows = _transcribed(tmp_path / "o.jsonl", "aeb", resume=True)
-    assert list(rows.items()) == [("a", "old a"), ("e", "new e"), ("b", "old b")]
-
-
-def test_without_resume_nothing_stale_stays(tmp_path: Path) -> None:
-    part = tmp_path / "o.jsonl.partial"
-    part.write_text(_row("a", "stale") + "\n")
-    open_sink("jsonl", tmp_path / "o.jsonl", [_source("a"), _source("b")], MODEL).begin(resume=False)
-    assert part.read_text() == ""  # so that a run killed now leaves nothing of the one before
-    assert _transcribed(tmp_path / "o.jsonl", "ab", resume=True) == {"a": "new a", "b": "new b"}
-
-
-def test_rows_of_another_model_are_done_again_and_said_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_half_a_row_at_the_end_of_rows_and_journal_is_done_again(
+    tmp_path: Path, sources: list[Source]
 ) -> None:
-    unnamed = json.dumps({"id": "c", "text": "of an older release"})
-    lines = [_row("a", "old a"), _row("b", "old b", "models:/barista/2"), unnamed]
-    (tmp_path / "o.jsonl").write_text("\n".join(lines))
-    rows = _transcribed(tmp_path / "o.jsonl", "abc", resume=True)
-    assert rows == {"a": "old a", "b": "new b", "c": "new c"}
-    shown = capsys.readouterr().err
-    assert "2 rows are of" in shown and "models:/barista/2" in shown and f"done again with {MODEL}" in shown
+    output, journal = tmp_path / "o.jsonl", tmp_path / ".o.jsonl.journal"
+    for say, before, expected in (("first", "c", ["a", "b"]), ("second", "", ["b", "c"])):
+        assert _run(output, sources, say, killed_before=before) == expected
+        for path in (tmp_path / "o.jsonl.partial", journal):
+            if path.exists():
+                path.write_bytes(path.read_bytes()[:-20])
+    assert _rows(output) == {"a": "first a", "b": "second b", "c": "second c"}
+    assert _run(output, sources, "third") == ["c"]  # the journal's last line was cut off, too
+
+
+def test_a_row_that_somebody_changed_is_done_again(
+    tmp_path: Path, sources: list[Source], capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "o.jsonl"
+    _run(output, sources, "old")
+    output.write_text(output.read_text().replace("old b", "edited b"))
+    assert _run(output, sources, "new") == ["b"]
+    assert list(_rows(output).items()) == [("a", "old a"), ("b", "new b"), ("c", "old c")]
+    assert "1 outputs were changed or cut off since; done again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output_format", ["jsonl", "text"])
+def test_what_was_made_of_another_recording_or_otherwise_is_done_again(
+    tmp_path: Path, sources: list[Source], output_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / ("o.jsonl" if output_format == "jsonl" else "out")
+
+    def run(say: str, making: dict[str, object] = MAKING) -> list[str]:
+        return _run(output, sources, say, making=making, output_format=output_format)
+
+    assert run("first") == ["a", "b", "c"]
+    assert run("second") == []
+    (tmp_path / "b.wav").write_bytes(b"recording B")  # as long as before
+    assert run("third") == ["b"]
+    assert "1 recordings were changed since; done again" in capsys.readouterr().err
+    (tmp_path / "a.wav").touch()  # a new time of the same bytes
+    assert run("fourth") == []
+    for change, told in (
+        ({"model": "models:/barista/2"}, f"model {MODEL}, not models:/barista/2"),
+        ({"phrases": "00ff"}, "phrases none, not 00ff"),
+        ({"beam_size": 1}, "beam size 5, not 1"),
+    ):
+        assert run("otherwise", MAKING | change) == ["a", "b", "c"]
+        assert f"3 outputs were made with {told}; done again" in capsys.readouterr().err
+        assert run("back") == ["a", "b", "c"]
+        capsys.readouterr()
+
+
+def test_documents_are_kept_by_their_hashes(
+    tmp_path: Path, sources: list[Source], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert _run(out, sources, "first", output_format="text", killed_before="c") == ["a", "b"]
+    assert _run(out, sources, "second", output_format="text") == ["c"]
+    (out / "a.txt").write_text("first")  # cut off
+    (out / "b.txt").unlink()
+    assert _run(out, sources, "third", output_format="text") == ["a", "b"]
+    assert _documents(out) == {"a": "third a", "b": "third b", "c": "second c"}
+    assert "1 outputs were changed or cut off" in capsys.readouterr().err
+    (out / FOLDER_JOURNAL).unlink()
+    assert _run(out, sources, "fourth", output_format="text") == ["a", "b", "c"]
+    assert "3 outputs have no record of how they were made; done again" in capsys.readouterr().err
+
+
+def test_only_what_is_asked_for_now_is_kept_in_its_order(tmp_path: Path, sources: list[Source]) -> None:
+    output = tmp_path / "o.jsonl"
+    _run(output, sources[::-1], "old")
+    asked = [sources[1], _source(tmp_path, "e"), sources[0]]
+    assert _run(output, asked, "new") == ["e"]
+    assert list(_rows(output).items()) == [("b", "old b"), ("e", "new e"), ("a", "old a")]
+
+
+def test_without_resume_nothing_stale_stays(tmp_path: Path, sources: list[Source]) -> None:
+    output = tmp_path / "o.jsonl"
+    _run(output, sources, "stale", killed_before="c")
+    _run(output, sources, "none", resume=False, killed_before="a")
+    assert (
+        tmp_path / "o.jsonl.partial"
+    ).read_text() == ""  # so that a run killed now leaves nothing of the one before
+    assert _run(output, sources, "new") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("output_format", ["jsonl", "text"])
+def test_two_runs_at_once_are_refused(tmp_path: Path, sources: list[Source], output_format: str) -> None:
+    first, second = (open_sink(output_format, tmp_path / "o", sources, MAKING) for _ in range(2))
+    first.begin(resume=False)
+    with pytest.raises(UnavailableError, match="another run writes to"):
+        second.begin(resume=True)
+    first.close()
+
+
+def test_an_output_is_tied_to_span_channel_and_legs(tmp_path: Path, sources: list[Source]) -> None:
+    path = sources[0].audio_filepath
+    whole = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    same = [
+        Source(id="x", audio_filepath=path),
+        Source(id="x", audio_filepath=path, offset_s=1.0),
+        Source(id="x", audio_filepath=path, duration_s=1.0),
+        Source(id="x", audio_filepath=path, channel=0),
+        Source(id="x", audio_filepath=path, channel=1),
+        Source(id="x", audio_filepath=path, legs=("agent", "customer")),
+    ]
+    digests = [source.digest() for source in same]
+    assert digests[0] == whole and len(set(digests)) == len(same)
 
 
 @pytest.mark.parametrize("output_format", ["text", "jsonl"])
@@ -107,25 +201,30 @@ def test_a_path_below_a_file_is_refused_before_any_work(
 ) -> None:
     (tmp_path / "afile").write_text("precious")
     with pytest.raises(OptionError, match="afile is no folder"):
-        open_sink(output_format, tmp_path / "afile" / "deep" / "x", [_source(name) for name in names], MODEL)
+        open_sink(
+            output_format,
+            tmp_path / "afile" / "deep" / "x",
+            [_source(tmp_path, name) for name in names],
+            MAKING,
+        )
     assert (tmp_path / "afile").read_text() == "precious"
 
 
-def test_a_file_for_several_and_a_folder_for_one_are_refused(tmp_path: Path) -> None:
+def test_a_file_for_several_and_a_folder_for_one_are_refused(tmp_path: Path, sources: list[Source]) -> None:
     (tmp_path / "afile").write_text("")
     with pytest.raises(OptionError, match="2 recordings need one, or --format jsonl"):
-        open_sink("text", tmp_path / "afile", [_source("a"), _source("b")], MODEL)
+        open_sink("text", tmp_path / "afile", sources[:2], MAKING)
     for output_format in ("text", "jsonl"):
         with pytest.raises(OptionError, match="is a folder; name a file"):
-            open_sink(output_format, tmp_path, [_source("a")], MODEL)
+            open_sink(output_format, tmp_path, sources[:1], MAKING)
 
 
 def test_two_sources_of_one_file_are_refused(tmp_path: Path) -> None:
-    sources = [_source("a/b"), _source("a_b")]
+    pair = [Source(id=name, audio_filepath="x.wav") for name in ("a/b", "a_b")]
     with pytest.raises(InputError, match="'a/b' and 'a_b' would both be written to"):
-        open_sink("text", tmp_path / "out", sources, MODEL)
-    open_sink("jsonl", tmp_path / "o.jsonl", sources, MODEL)
-    open_sink("text", None, sources, MODEL)
+        open_sink("text", tmp_path / "out", pair, MAKING)
+    open_sink("jsonl", tmp_path / "o.jsonl", pair, MAKING)
+    open_sink("text", None, pair, MAKING)
 
 
 def test_a_manifest_is_parsed_at_once_and_its_audio_read_one_by_one(tmp_path: Path) -> None:
@@ -147,14 +246,3 @@ def test_channels_of_an_unreadable_recording_fail_when_they_are_read(tmp_path: P
     (source,) = file_sources([tmp_path / "empty.wav"], split_channels=True)
     with pytest.raises(AudioError, match="empty"):
         source.read()
-
-
-def test_rows_of_other_phrases_are_done_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output, sources = tmp_path / "o.jsonl", [_source("a")]
-    for phrases, is_kept in (("", False), ("00ff", False), ("00ff", True), ("ffee", False), ("", False)):
-        sink = open_sink("jsonl", output, sources, MODEL, phrases=phrases)
-        sink.begin(resume=True)
-        assert sink.has(sources[0]) is is_kept
-        sink.write(sources[0], _said("something"))
-        sink.finish()
-    assert f"1 rows are of {MODEL}; done again with {MODEL} and phrases 00ff" in capsys.readouterr().err

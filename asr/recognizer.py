@@ -104,6 +104,7 @@ class Recognizer:
             num_threads=num_threads,
             num_workers=num_workers,
             own_length=resolved.own_length,
+            sha256=resolved.served_sha256,
         )
         return cls(resolved, model, num_workers=num_workers)
 

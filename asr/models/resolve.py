@@ -32,6 +32,7 @@ class ResolvedModel:
         ctranslate2_dir: the same model converted; None until :func:`serving_folder` makes it.
         sha256: identifies the content.
         contexts: of :mod:`asr.models.contexts`, those that the model was proved on.
+        served_sha256: of the converted weights, where a card names it: what is loaded must be these very bytes.
     """
 
     reference: str
@@ -41,6 +42,7 @@ class ResolvedModel:
     ctranslate2_dir: Path | None
     sha256: str
     contexts: tuple[str, ...] = (WHOLE,)
+    served_sha256: str = ""
 
     @property
     def own_length(self) -> bool:
@@ -128,6 +130,7 @@ def _from_registry(parsed: ModelReference) -> ResolvedModel:
 
     version = Registry.open().resolve(parsed)
     exported = version.path / CTRANSLATE2_FOLDER
+    card = read_card(version.path)  # verified by resolve()
     return ResolvedModel(
         reference=version.reference,
         name=version.name,
@@ -135,5 +138,6 @@ def _from_registry(parsed: ModelReference) -> ResolvedModel:
         transformers_dir=version.path,
         ctranslate2_dir=exported if exported.is_dir() else None,  # a Wav2Vec2 is served from its own folder
         sha256=version.sha256 or sha256_file(version.path / CARD),
-        contexts=tuple(read_card(version.path).get("contexts", (WHOLE,))),  # verified by resolve()
+        contexts=tuple(card.get("contexts", (WHOLE,))),
+        served_sha256=card.get("files", {}).get(f"{CTRANSLATE2_FOLDER}/model.bin", ""),
     )

@@ -7,6 +7,7 @@ at each segment's own length; any other gets whole windows of 30 s.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zlib
 from collections.abc import Callable, Sequence
@@ -20,11 +21,12 @@ from numpy.typing import NDArray
 from asr.biasing.phrases import PhraseSet
 from asr.biasing.rescoring import rescored
 from asr.biasing.retrieval import index_of
-from asr.errors import ModelError, OptionError
+from asr.errors import ChecksumError, ModelError, OptionError
 from asr.features import log_mel
 from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
 from asr.models.whisper_tokens import WhisperTokenizer
+from asr.models.word_times import timed_words, token_starts
 from asr.results import LOOP, SILENCE, Hypothesis, Word
 from asr.text.languages import ENGLISH
 from asr.units import (
@@ -38,6 +40,7 @@ from asr.units import (
 
 Encoded = NDArray[np.float32]  # (1, E, D)
 
+WEIGHTS = "model.bin"
 MAX_NEW_TOKENS = 224  # half of Whisper's 448, as openai/whisper decodes
 MAX_COMPRESSION_RATIO = 2.4  # text that repeats itself beyond this is a decoding loop (openai/whisper)
 NO_SPEECH_PROB, NO_SPEECH_LOG_PROB = 0.6, -1.0  # both passed: the segment is silence (openai/whisper)
@@ -69,6 +72,7 @@ class CTranslate2Whisper:
         num_workers: int = 1,
         own_length: bool = False,
         batch_encoding: bool | None = None,
+        sha256: str = "",
     ) -> None:
         """Load ``folder``.
 
@@ -80,15 +84,19 @@ class CTranslate2Whisper:
             num_workers: decodings that may run at the same time.
             own_length: whether segments are heard at their own length, which only a model that was proved on it can.
             batch_encoding: whether segments of one context are encoded together; None does so on a GPU, where it gains.
+            sha256: that model.bin must have; the bytes that were hashed are those that are loaded. "" asks for none.
 
         Raises:
+            ChecksumError: model.bin has another one.
             ModelError: the folder cannot be loaded.
         """
         import ctranslate2
 
+        files = _verified_files(folder, sha256) if sha256 else None
         try:
             self._model = ctranslate2.models.Whisper(
                 str(folder),
+                files=files,
                 device=device,
                 compute_type=compute_type or ("int8" if device == "cpu" else "float16"),
                 intra_threads=max(1, num_threads),
@@ -372,6 +380,17 @@ class CTranslate2Whisper:
         return words
 
 
+def _verified_files(folder: Path, sha256: str) -> dict[str, bytes]:
+    """What CTranslate2 loads of ``folder``, from memory: nobody can change it behind the check."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    actual = hashlib.sha256(files.get(WEIGHTS, b"")).hexdigest()
+    if actual != sha256:
+        raise ChecksumError(
+            f"{folder / WEIGHTS}: sha256 is {actual}, published was {sha256}; import or publish the version again"
+        )
+    return files
+
+
 def _is_silence(result: Any, score: float) -> bool:
     is_unsure = result.no_speech_prob > NO_SPEECH_PROB and score < NO_SPEECH_LOG_PROB
     return bool(is_unsure or result.no_speech_prob > SURELY_NO_SPEECH_PROB)
@@ -381,34 +400,3 @@ def is_loop(text: str) -> bool:
     """Whether text repeats itself so much that a decoding loop made it; source: openai/whisper."""
     payload = text.encode()
     return bool(payload) and len(payload) / len(zlib.compress(payload)) > MAX_COMPRESSION_RATIO
-
-
-def token_starts(alignment: Sequence[tuple[int, int]], num_tokens: int) -> list[float]:
-    """The time (s) at which each token's alignment begins, and last the end of the final token."""
-    starts = [math.inf] * (num_tokens + 1)
-    last_frame = 0
-    for token, frame in alignment:
-        if token <= num_tokens:
-            starts[token] = min(starts[token], frame * ENCODER_FRAME_S)
-        last_frame = max(last_frame, frame)
-    if math.isinf(starts[num_tokens]):
-        starts[num_tokens] = (last_frame + 1) * ENCODER_FRAME_S
-    for token in range(num_tokens - 1, -1, -1):
-        starts[token] = min(starts[token], starts[token + 1])
-    return starts
-
-
-def timed_words(
-    words: Sequence[tuple[str, int]], starts: Sequence[float], probs: Sequence[float], duration_s: float
-) -> tuple[Word, ...]:
-    """Words with times within the segment and, as confidence, the geometric mean of their tokens' probabilities."""
-    timed = []
-    position = 0
-    for text, num_tokens in words:
-        token_probs = np.asarray(probs[position : position + num_tokens])
-        confidence = float(np.exp(np.log(np.maximum(token_probs, 1e-10)).mean())) if len(token_probs) else 0.0
-        start_s = min(starts[position], duration_s)
-        end_s = min(max(starts[position + num_tokens], start_s), duration_s)
-        timed.append(Word(text=text, start_s=round(start_s, 3), end_s=round(end_s, 3), confidence=confidence))
-        position += num_tokens
-    return tuple(timed)

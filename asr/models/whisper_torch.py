@@ -20,8 +20,9 @@ from asr.features import log_mel
 from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.checkpoint import load_whisper
 from asr.models.contexts import is_taught, own_frames
-from asr.models.whisper_ct2 import MAX_NEW_TOKENS, timed_words
+from asr.models.whisper_ct2 import MAX_NEW_TOKENS
 from asr.models.whisper_tokens import WhisperTokenizer
+from asr.models.word_times import timed_words
 from asr.results import Hypothesis, Word
 from asr.text.languages import ENGLISH
 from asr.units import (

@@ -9,6 +9,7 @@ import pytest
 
 from asr.errors import ChecksumError, ModelNotFoundError, OptionError
 from asr.models.resolve import resolve_model
+from asr.recognizer import Recognizer
 from asr.registry import Registry, read_card
 from training.import_command import copy_version
 from training.publish import Run, publish
@@ -73,6 +74,19 @@ def test_one_flipped_bit_is_refused(version_folder: Path, tmp_path: Path) -> Non
     path.write_bytes(payload)
     with pytest.raises(ChecksumError, match=r"ctranslate2/model\.bin"):
         registry.resolve(f"models:/gamma/{version}")
+
+
+def test_what_is_loaded_are_the_bytes_that_were_checked(version_folder: Path, tmp_path: Path) -> None:
+    """Not those that lie there when the engine opens the file: the check and the load are of one reading."""
+    _, version = _publish(version_folder, tmp_path, "eta")
+    resolved = resolve_model(f"models:/eta/{version}")
+    Recognizer.open(resolved).close()
+    assert resolved.ctranslate2_dir is not None
+    path = resolved.ctranslate2_dir / "model.bin"
+    payload = path.read_bytes()
+    path.write_bytes(payload[:-1] + bytes([payload[-1] ^ 1]))  # behind the registry's check
+    with pytest.raises(ChecksumError, match=r"model\.bin: sha256 is .* published was"):
+        Recognizer.open(resolved)
 
 
 def test_an_added_file_and_a_changed_card_are_refused(version_folder: Path, tmp_path: Path) -> None:

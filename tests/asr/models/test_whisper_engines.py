@@ -12,8 +12,9 @@ from asr.errors import ModelError, OptionError
 from asr.models.base import DecodingOptions
 from asr.models.bundled import unpack_bundled
 from asr.models.export import check_parity, export_ctranslate2
-from asr.models.whisper_ct2 import CTranslate2Whisper, is_loop, token_starts
+from asr.models.whisper_ct2 import CTranslate2Whisper, is_loop
 from asr.models.whisper_torch import TorchWhisper, monotonic_path
+from asr.models.word_times import token_starts
 from asr.results import LOOP, SILENCE, Hypothesis
 
 OPTIONS = DecodingOptions()

@@ -71,14 +71,20 @@ class LocalEngine:
         waiting = deque(sources)
         while waiting:
             reading: deque[tuple[Source, str]] = deque()  # read, and not yet handed over
+            unread: deque[Outcome] = deque()  # likewise, what could not be read
             try:
-                self._run_together(waiting, reading, deliver)
+                self._run_together(waiting, reading, unread, deliver)
             except _DecodingError:
+                _deliver_all(unread, deliver)
                 for source, recording in reading:
                     deliver(self._alone(source, recording))
 
     def _run_together(
-        self, waiting: deque[Source], reading: deque[tuple[Source, str]], deliver: Deliver
+        self,
+        waiting: deque[Source],
+        reading: deque[tuple[Source, str]],
+        unread: deque[Outcome],
+        deliver: Deliver,
     ) -> None:
         def streams() -> Iterator[Samples]:
             while waiting:
@@ -87,7 +93,8 @@ class LocalEngine:
                     recording = source.digest()
                     samples = source.read()
                 except Exception as error:  # the batch boundary: it is listed
-                    deliver(Outcome(source=source, failure=failure_of(source, error)))
+                    # delivered below: what goes wrong with the list must not look like a decoder's fault
+                    unread.append(Outcome(source=source, failure=failure_of(source, error)))
                     continue
                 reading.append((source, recording))
                 yield from streams_of(samples)
@@ -98,6 +105,8 @@ class LocalEngine:
             legs = [first, *(next(transcripts) for _ in source.legs[1:])]
             deliver(self._outcome(source, recording, legs))
             reading.popleft()
+            _deliver_all(unread, deliver)
+        _deliver_all(unread, deliver)
 
     def _transcripts(self, streams: Iterator[Samples]) -> Iterator[Transcript]:
         try:
@@ -122,6 +131,11 @@ class LocalEngine:
         except Exception as error:  # the batch boundary; what a step could not do is not shown without it
             return Outcome(source=source, failure=failure_of(source, error))
         return Outcome(source=source, recording=recording, transcript=finished)
+
+
+def _deliver_all(outcomes: deque[Outcome], deliver: Deliver) -> None:
+    while outcomes:
+        deliver(outcomes.popleft())
 
 
 class _DecodingError(Exception):

@@ -12,9 +12,10 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -30,11 +31,9 @@ TASK_BYTES = (
 )  # ... and how much of them: about 10 minutes of 16 bit PCM; a lost node costs no more a worker
 TASK_S = 600.0
 TRIES = 3  # of a task whose workers die, and then of each of its recordings by itself
-FORWARDED = (
-    "LEXITUNE_",
-    "MLFLOW_",
-    "HF_HUB_",
-)  # settings that workers get from here; credentials they have themselves
+# Settings that workers get from here. Ray keeps and shows them: credentials are the nodes' own.
+FORWARDED = ("LEXITUNE_HOME", "LEXITUNE_CACHE", "HF_HUB_OFFLINE", "HF_HUB_CACHE")
+REGISTRY = "MLFLOW_TRACKING_URI"  # forwarded, too, unless it holds a password
 
 
 class RayEngine:
@@ -153,7 +152,7 @@ def connected() -> Iterator[Any]:
     if is_ours:
         address = os.environ.get("RAY_ADDRESS", "local")
         own = {"include_dashboard": False} if address == "local" else {}
-        variables = {name: value for name, value in os.environ.items() if name.startswith(FORWARDED)}
+        variables = forwarded(os.environ)
         ray.init(
             address=address,
             logging_level=logging.ERROR,
@@ -170,6 +169,15 @@ def connected() -> Iterator[Any]:
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def forwarded(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings that workers get, none of which is a secret."""
+    found = {name: environment[name] for name in FORWARDED if name in environment}
+    registry = environment.get(REGISTRY, "")
+    if registry and urlsplit(registry).password is None:
+        found[REGISTRY] = registry
+    return found
 
 
 def _deadly(source: Source) -> Failure:

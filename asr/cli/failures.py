@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from asr.cli.places import is_url
+from asr.cli.places import is_url, split_url
 from asr.cli.stores import Store, store_of
+from asr.errors import OptionError
 
 MISSING = "missing-audio"
 UNREADABLE = "unreadable-audio"  # cut off, no audio, lacks a span, a channel or a leg
@@ -29,6 +30,9 @@ class FailureList:
     """The failures of a run. The file is there if, and only if, there are some; of an earlier run, none stay.
 
     Here each is written as it happens; where files cannot be appended to, all are when the list is closed.
+
+    Raises:
+        OptionError: ``path`` is a folder, or a file that holds something else.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -37,6 +41,17 @@ class FailureList:
         self._store: Store | None = None
         if path is not None:
             self._store, self._name = _split(path)
+            self._check(self._store, path)
+
+    def _check(self, store: Store, path: str) -> None:
+        if not is_url(path) and Path(path).is_dir():
+            raise OptionError(f"--failures {path} is a folder; name a file in it", field="failures")
+        found = store.read(self._name) or b""
+        if not all(_is_row(line) for line in found.splitlines() if line.strip()):
+            raise OptionError(
+                f"--failures {path} holds something else than failures, and would be replaced; name another file",
+                field="failures",
+            )
 
     def begin(self) -> None:
         """Forget those of an earlier run."""
@@ -73,8 +88,16 @@ def _row(failure: Failure) -> str:
     return json.dumps(asdict(failure), ensure_ascii=False) + "\n"
 
 
+def _is_row(line: bytes) -> bool:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and row.keys() == {one.name for one in fields(Failure)}
+
+
 def _split(path: str) -> tuple[Store, str]:
     if is_url(path):
-        folder, _, name = path.rpartition("/")
+        folder, name = split_url(path, "--failures")
         return store_of(folder), name
     return store_of(Path(path).absolute().parent), Path(path).name

@@ -74,6 +74,18 @@ def is_url(path: str | Path) -> bool:
     return bool(separator) and scheme.replace("+", "").replace("-", "").isalnum()
 
 
+def split_url(url: str, option: str) -> tuple[str, str]:
+    """The folder and the name of a file's URL.
+
+    Raises:
+        OptionError: it has no folder, or no name; says so of ``option``.
+    """
+    folder, _, name = url.rpartition("/")
+    if not name or not is_url(folder) or folder.endswith("//"):
+        raise OptionError(f"{option} {url} is no file in a folder; give one, such as s3://bucket/folder/file")
+    return folder, name
+
+
 def place_of(path: str | Path) -> Place:
     """The place that a path or URL names."""
     return RemotePlace(str(path)) if is_url(path) else LocalPlace(str(path))

@@ -17,7 +17,7 @@ import typer
 
 from asr.cli.formats import FORMATS, SUFFIXES
 from asr.cli.journal import Doubts, Journal, Making, checked, sha256_of
-from asr.cli.places import is_url
+from asr.cli.places import is_url, split_url
 from asr.cli.sources import Source
 from asr.cli.stores import store_of
 from asr.errors import InputError, OptionError
@@ -99,7 +99,7 @@ def open_sink(
         check_file(Path(output))
         folder: str | Path = Path(output).absolute().parent
     else:
-        folder = str(output).rpartition("/")[0]
+        folder, _ = split_url(str(output), "--output")
     journal = Journal(store_of(folder), f".{name}.journal", making)
     return _Documents(output_format, folder, {sources[0].id: name}, sources, journal)
 

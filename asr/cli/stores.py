@@ -156,9 +156,9 @@ class RemoteStore:
             self._files.mv(temporary, path)
 
     def remove(self, name: str) -> None:
-        """See :class:`Store`."""
+        """See :class:`Store`; of a folder nothing is removed."""
         with told(self._url, OptionError), contextlib.suppress(FileNotFoundError):
-            self._files.rm(f"{self._folder}/{name}", recursive=True)
+            self._files.rm_file(f"{self._folder}/{name}")
 
     def lines(self, journal: str) -> list[bytes]:
         """See :class:`Store`."""
@@ -169,7 +169,8 @@ class RemoteStore:
     def begin(self, journal: str, *, keeps: bool) -> None:
         """See :class:`Store`."""
         if not keeps:
-            self.remove(journal)
+            with told(self._url, OptionError), contextlib.suppress(FileNotFoundError):
+                self._files.rm(f"{self._folder}/{journal}", recursive=True)
 
     def add_line(self, journal: str, line: bytes) -> None:
         """See :class:`Store`."""

@@ -118,7 +118,7 @@ class Redactor:
             for index, token in enumerate(tokens)
             if any(character.isdigit() for character in token.word.text)
         }
-        for number in find_numbers(tokens):
+        for number in find_numbers(tokens, are_whole=False):
             for index in range(number.start, number.stop):
                 digits[index] = ""
             digits[number.start] = re.sub(r"\D", "", number.text)

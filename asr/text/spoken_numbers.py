@@ -29,8 +29,13 @@ class SpokenNumber:
     text: str
 
 
-def find_numbers(tokens: Sequence[Token]) -> list[SpokenNumber]:
+def find_numbers(tokens: Sequence[Token], *, are_whole: bool = True) -> list[SpokenNumber]:
     """Numbers that are said in words, in their order; neither joined nor across punctuation or segments.
+
+    Args:
+        tokens: of a transcript.
+        are_whole: leave out numbers that end within a word with hyphens ("twenty-something"); else all of that word
+            counts as the number's.
 
     Raises:
         MissingDependencyError: text2num is not installed.
@@ -48,7 +53,7 @@ def find_numbers(tokens: Sequence[Token]) -> list[SpokenNumber]:
     for one in text_to_num.find_numbers(parts, "en"):
         first, last = parts[one.start], parts[one.end - 1]
         is_whole = first.is_first and (one.end == len(parts) or parts[one.end].is_first)
-        if is_whole and not any(character.isdigit() for character in first.text()):
+        if (is_whole or not are_whole) and not any(character.isdigit() for character in first.text()):
             start = first.index - _has_article(tokens, first.index, str(one.text))
             found.append(SpokenNumber(start=start, stop=last.index + 1, text=str(one.text)))
     return found

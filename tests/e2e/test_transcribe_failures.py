@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from asr.audio.files import write_audio
+from asr.cli.failures import Failure, FailureList
 from asr.errors import InputError, OptionError
 from server.cli import app
 
@@ -76,3 +77,28 @@ def test_what_cannot_work_is_refused_before_any_work(tmp_path: Path, library: Pa
     below_a_file = _invoke(library, "--output", library / "x.txt").exception
     assert isinstance(below_a_file, OptionError) and "is no folder" in str(below_a_file)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_list_of_failures_is_not_replaced_by_one(tmp_path: Path, library: Path) -> None:
+    notes, folder = tmp_path / "notes.txt", tmp_path / "calls"
+    notes.write_text("not a list of failures")
+    folder.mkdir()
+    for path, problem in ((notes, "holds something else"), (folder, "is a folder")):
+        result = _invoke(library, "--output", tmp_path / "o.txt", "--failures", path)
+        assert isinstance(result.exception, OptionError) and problem in str(result.exception)
+    assert notes.read_text() == "not a list of failures" and not (tmp_path / "o.txt").exists()
+
+
+def test_a_list_of_failures_forgets_those_of_an_earlier_run_and_nothing_else() -> None:
+    fsspec = pytest.importorskip("fsspec")
+    files = fsspec.filesystem("memory")
+    files.pipe({"/lists/calls/a.wav": b"a", "/lists/calls/2024/b.wav": b"b"})
+    FailureList("memory://lists/calls").begin()
+    assert files.cat("/lists/calls/a.wav") == b"a" and files.cat("/lists/calls/2024/b.wav") == b"b"
+    failed = FailureList("memory://lists/f.jsonl")
+    failed.add(Failure(id="a", path="a.wav", code="missing-audio", reason="no such file"))
+    failed.close()
+    FailureList("memory://lists/f.jsonl").begin()
+    assert not files.exists("/lists/f.jsonl")
+    with pytest.raises(OptionError, match="no file in a folder"):
+        FailureList("memory://f.jsonl")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.cli.cluster import TASK_BYTES, TASK_SOURCES, tasks_of
+from asr.cli.cluster import TASK_BYTES, TASK_SOURCES, forwarded, tasks_of
 from asr.cli.sinks import open_sink
 from asr.cli.sources import Source
 from asr.cli.stores import LocalStore, RemoteStore, Store
@@ -39,6 +39,19 @@ def test_tasks_hold_every_source_once_in_order_and_are_not_too_long(
     tasks = tasks_of(sources, workers)
     assert [source for task in tasks for source in task] == sources
     assert max(map(len, tasks)) == longest and min(map(len, tasks)) >= 1
+
+
+def test_workers_get_settings_and_no_secrets() -> None:
+    """What is forwarded is kept and shown by Ray."""
+    uri = "https://registry.example/mlflow"
+    environment = {
+        "LEXITUNE_HOME": "/srv/lexitune",
+        "MLFLOW_TRACKING_URI": uri,
+        "MLFLOW_TRACKING_PASSWORD": "s3cret",
+        "LEXITUNE_SERVER_JOBS_DATABASE": "postgresql://user:s3cret@db/jobs",
+    }
+    assert forwarded(environment) == {"LEXITUNE_HOME": "/srv/lexitune", "MLFLOW_TRACKING_URI": uri}
+    assert forwarded({"MLFLOW_TRACKING_URI": "https://user:s3cret@registry.example"}) == {}
 
 
 def test_without_ray_the_error_names_the_extra_and_other_engines_do_not_load_it() -> None:

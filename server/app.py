@@ -18,9 +18,11 @@ from asr.v1 import models_pb2_grpc, phrases_pb2_grpc, speech_pb2_grpc
 from server.admin import AdminServicer
 from server.batching import MAX_BATCH, MAX_GPU_BATCH, BatchTimes, DecodeQueue
 from server.calls import Calls
+from server.candidates.keeper import Keeper
 from server.catalog import Catalog, short_name
 from server.config import ServerConfig
 from server.health import SERVICE_NAMES, Health
+from server.jobs.installation import LazyInstallation
 from server.jobs_app import JobServices
 from server.leg import StreamServices
 from server.limits import Admission, ServingState
@@ -92,6 +94,8 @@ class Application:
         )
         self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
         self._vocabularies = Vocabularies(config.limits, PhraseStore.open)
+        self._installation = LazyInstallation(config.jobs, config.candidates)
+        self._keeper = Keeper(self._installation, config.candidates, self._metrics)
         self._calls = Calls(
             admission=self._admission,
             limits=config.limits,
@@ -106,6 +110,7 @@ class Application:
                 vocabularies=self._vocabularies,
             ),
             quotas=TenantQuotas(),
+            keeper=self._keeper,
         )
         self._make_servicers()
         self._metrics.count_held(
@@ -129,6 +134,7 @@ class Application:
         )
         self._jobs = JobServices(
             self._config,
+            installation=self._installation,
             admission=self._admission,
             catalog=self._catalog,
             vocabularies=self._vocabularies,
@@ -200,6 +206,7 @@ class Application:
         await asyncio.to_thread(self._workers.close)
         self._front.shutdown(cancel_futures=True)
         await self._pool.close()
+        await self._keeper.close()
         await self._jobs.close()
         if self._listener is not None:
             await asyncio.to_thread(self._listener.close)

@@ -22,6 +22,7 @@ from asr.streaming.messages import (
 )
 from asr.text.languages import language_code
 from server.caller import Caller, current_caller
+from server.candidates.keeper import Keeper
 from server.catalog import Catalog
 from server.deadlines import Deadlines
 from server.errors import first_leaf
@@ -51,6 +52,7 @@ class Recognized:
     model: ModelIdentity
     duration_s: float
     phrases: tuple[PhraseReport, ...]
+    keeps_candidates: bool
 
 
 class Calls:
@@ -63,6 +65,7 @@ class Calls:
         pool: the models in memory.
         services: what streams share.
         quotas: what tenants use.
+        keeper: of candidates.
 
     Attributes:
         limits: what one client may use.
@@ -77,6 +80,7 @@ class Calls:
         pool: ModelPool[ServedModel],
         services: StreamServices,
         quotas: TenantQuotas,
+        keeper: Keeper,
     ) -> None:
         self.limits = limits
         self._admission = admission
@@ -84,6 +88,7 @@ class Calls:
         self._pool = pool
         self._services = services
         self._quotas = quotas
+        self._keeper = keeper
         self._streams: dict[RecognitionStream, asyncio.Task[Any] | None] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
         self._is_draining = False
@@ -175,8 +180,10 @@ class Calls:
             self._unpacked(config, aiter(source), max_s) as (config, samples),
         ):
             caller = current_caller()
-            measured = self._measure(config, model, is_live=False)
-            services = self._services_of(caller)
+            services, measured = (
+                self._services_of(caller, model, config),
+                self._measure(config, model, is_live=False),
+            )
             stream = RecognitionStream(config, model, services, collect, measured, asked.phrases)
             if not contained:
                 self._quotas.take(caller, _length_s(config, len(audio)) * config.num_legs)
@@ -193,7 +200,11 @@ class Calls:
                     raise
         results.sort(key=lambda result: (result.start_s, result.channel))
         return Recognized(
-            results=results, model=model.identity, duration_s=stream.received_s, phrases=asked.reports
+            results=results,
+            model=model.identity,
+            duration_s=stream.received_s,
+            phrases=asked.reports,
+            keeps_candidates=self._keeper.has_consent(caller),
         )
 
     async def stream(
@@ -215,12 +226,12 @@ class Calls:
                 limits=self.limits,
                 ignored_fields=ignored_fields,
                 phrases=asked.reports,
+                keeps_candidates=self._keeper.has_consent(current_caller()),
             )
             await send(StreamUpdate(event=ready, progress=Progress()))
             async with self._unpacked(config, aiter(source), self.limits.max_stream_s) as (config, samples):
                 caller = current_caller()
-                measured = self._measure(config, model)
-                services = self._services_of(caller)
+                services, measured = self._services_of(caller, model, config), self._measure(config, model)
                 stream = RecognitionStream(config, model, services, send, measured, asked.phrases)
                 deadlines = Deadlines(self.limits)
                 watcher = asyncio.create_task(deadlines.watch(stream))
@@ -302,8 +313,9 @@ class Calls:
     def _measure(self, config: StreamConfig, model: ServedModel, *, is_live: bool = True) -> StreamMetrics:
         return StreamMetrics(config, self._services.metrics.model(model.reference), is_live=is_live)
 
-    def _services_of(self, caller: Caller) -> StreamServices:
-        return replace(self._services, tenant=caller.name)
+    def _services_of(self, caller: Caller, model: ServedModel, config: StreamConfig) -> StreamServices:
+        keep = self._keeper.of(caller, model.identity, config)
+        return replace(self._services, tenant=caller.name, keep=keep)
 
     async def _charged(
         self,

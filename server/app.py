@@ -55,6 +55,7 @@ class Application:
         tracing: makes spans, if given; closed with the server.
 
     Attributes:
+        installation: where jobs and candidates are kept; opened when it is first needed.
         admin_address: of the administrators' listener once it has started; "" if there is none.
         registry: of the metrics.
         metrics_address: where they are served once it has started; "" if nowhere.
@@ -94,8 +95,8 @@ class Application:
         )
         self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
         self._vocabularies = Vocabularies(config.limits, PhraseStore.open)
-        self._installation = LazyInstallation(config.jobs, config.candidates)
-        self._keeper = Keeper(self._installation, config.candidates, self._metrics)
+        self.installation = LazyInstallation(config.jobs, config.candidates)
+        self._keeper = Keeper(self.installation, config.candidates, self._metrics)
         self._calls = Calls(
             admission=self._admission,
             limits=config.limits,
@@ -134,7 +135,7 @@ class Application:
         )
         self._jobs = JobServices(
             self._config,
-            installation=self._installation,
+            installation=self.installation,
             admission=self._admission,
             catalog=self._catalog,
             vocabularies=self._vocabularies,

@@ -1,4 +1,7 @@
-"""``lexitune data validate`` and ``split``. ``data synthesize`` and ``align`` are training's (``training.cli``)."""
+"""``lexitune data``: ``validate`` and ``split`` are here, ``review`` and ``export-corrections`` beside it in ``asr.cli``.
+
+``data synthesize`` and ``align`` are training's (``training.cli``).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.console import EXIT_NO, message, print_json, reporting, stdout
+from asr.cli.export_corrections import export_corrections
+from asr.cli.review import review
 
 if TYPE_CHECKING:
     from asr.data.validate import Problem
 
-data_app = typer.Typer(help="Manifests: validate, split, synthesize, align.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Manifests: validate, split, synthesize, align, and what persons corrected.", no_args_is_help=True
+)
 _MAX_WARNINGS_SHOWN = 20
 
 
@@ -129,4 +136,6 @@ def split(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    data_app.command()(review)
+    data_app.command()(export_corrections)
     app.add_typer(data_app, name="data")

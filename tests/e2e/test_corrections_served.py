@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
+from typer.testing import CliRunner
 
-from asr.audio.files import read_audio_bytes
+from asr.audio.files import read_audio_bytes, write_audio
+from asr.cli.review import Speaker
 from asr.client import (
     AsyncCorrectionsClient,
     Candidate,
@@ -22,9 +27,12 @@ from asr.client import (
     SpeechClient,
     StreamConfig,
 )
+from asr.data.manifest import load_samples, read_manifest
 from asr.errors import CandidateNotFoundError, OptionError
 from asr.models.base import Samples
 from server.candidates.options import CandidatesOptions
+from server.candidates.records import NewCandidate
+from server.cli import app
 from server.config import ServerConfig
 from server.jobs.options import JobsOptions
 
@@ -76,36 +84,48 @@ def served(
 
 @pytest.fixture
 def candidates(served: Served, spoken: dict[str, Samples]) -> Iterator[list[Candidate]]:
-    """Two candidates of one stream, one of a recording; all deleted at the end."""
-    before = served.num_kept()
-    first, second, third = spoken.values()
-    pause = np.zeros(24_000, np.float32)
-    with served.speech() as speech, served.corrections() as corrections:
-        updates = list(speech.stream([first, pause, second, pause], StreamConfig(language="en")))
-        assert isinstance(updates[0].event, Ready) and updates[0].event.keeps_candidates
-        assert speech.recognize(third).keeps_candidates
-        served.wait_for_kept(before, 3)
+    """Three candidates of one session, as a stream's finals become some; all deleted at the end."""
+    store = served.running.application.installation.get().candidates
+    for confidence, (text, samples) in zip((0.3, 0.1, 0.2), spoken.items(), strict=True):
+        new = NewCandidate(
+            tenant="clinic",
+            session="one call",
+            model="models:/orders/3",
+            text=text,
+            confidence=confidence,
+            duration_s=len(samples) / 16_000,
+        )
+        store.keep(new, samples)
+    with served.corrections() as corrections:
         yield list(corrections.candidates())
         corrections.delete_all()
 
 
 def test_unsure_finals_are_kept_with_their_audio_as_they_were_heard(
-    served: Served, candidates: list[Candidate], spoken: dict[str, Samples]
+    served: Served, spoken: dict[str, Samples]
 ) -> None:
-    assert [one.confidence for one in candidates] == sorted(one.confidence for one in candidates)
-    said = {text.split()[0]: text for text in spoken}
-    assert sorted(one.text.split()[0] for one in candidates) == sorted(said)
-    assert {one.model for one in candidates} == {"bundled:tiny.en"}
-    assert {one.state for one in candidates} == {CandidateState.WAITING}
-    sessions = {one.text.split()[0]: one.session for one in candidates}
-    first, second, third = (sessions[word] for word in said)
-    assert first == second != third
-    assert sorted(one.language for one in candidates) == ["", "en", "en"]
-    with served.corrections() as corrections, served.speech("shop") as speech:
-        for one in candidates:
+    before = served.num_kept()
+    first, second, third = spoken.values()
+    pause = np.zeros(24_000, np.float32)
+    with served.speech() as speech, served.corrections() as corrections, served.speech("shop") as other:
+        updates = list(speech.stream([first, pause, second, pause], StreamConfig(language="en")))
+        assert isinstance(updates[0].event, Ready) and updates[0].event.keeps_candidates
+        assert speech.recognize(third).keeps_candidates
+        served.wait_for_kept(before, 3)
+        kept = list(corrections.candidates())
+        assert [one.confidence for one in kept] == sorted(one.confidence for one in kept)
+        assert {one.model for one in kept} == {"bundled:tiny.en"}
+        assert {one.state for one in kept} == {CandidateState.WAITING}
+        by_word = {one.text.split()[0]: one for one in kept}
+        assert by_word.keys() == {text.split()[0] for text in spoken}
+        streamed, also, recognized = (by_word[text.split()[0]] for text in spoken)
+        assert streamed.session == also.session != recognized.session
+        assert (streamed.language, recognized.language) == ("en", "")
+        for one in kept:
             heard = read_audio_bytes(corrections.audio(one.id), "a.flac")
             assert len(heard) / 16_000 == pytest.approx(one.duration_s, abs=0.001)
-            assert speech.recognize(heard).text == one.text
+            assert other.recognize(heard).text == one.text
+        corrections.delete_all()
 
 
 def test_a_tenant_that_does_not_consent_leaves_nothing(served: Served, spoken: dict[str, Samples]) -> None:
@@ -195,3 +215,98 @@ async def test_the_async_client_is_the_same(served: Served, candidates: list[Can
         assert await client.delete_all() == 2
         with pytest.raises(CandidateNotFoundError):
             await client.audio(candidates[0].id)
+
+
+@pytest.fixture
+def command(
+    served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs ``lexitune data`` against the server; exit code, stdout, stderr. No player is installed."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("LEXITUNE_TOKEN", served.credentials("clinic").token)
+
+    def run(*arguments: str | Path, answers: str = "") -> tuple[int, str, str]:
+        line = ["data", *map(str, arguments), "--server", served.running.address]
+        done = CliRunner().invoke(app, line, input=answers)
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+def test_a_person_reviews_in_a_terminal(
+    served: Served, candidates: list[Candidate], command: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, shown, told = command("review", "--reviewer", "ann", answers="?\nwhat was [red] said\n\n-\n")
+    assert (code, shown.splitlines()[-1]) == (0, "1 corrected, 1 confirmed, 1 rejected")
+    assert all(one.text in shown for one in candidates)
+    assert told.count("no aplay or ffplay is installed; hear ") == 4
+    with served.corrections() as corrections:
+        reviewed = list(corrections.candidates())
+    assert [one.correction for one in reviewed] == ["what was [red] said", candidates[1].text, None]
+    assert {one.reviewer for one in reviewed} == {"ann"}
+    assert command("review")[1] == "nothing reviewed\n"
+
+
+def test_what_is_skipped_or_not_reached_still_waits(
+    served: Served, candidates: list[Candidate], command: Callable[..., tuple[int, str, str]]
+) -> None:
+    assert command("review", answers="s\n.\nq\n")[1].splitlines()[-1] == "1 skipped, 1 without speech"
+    assert command("review", "--limit", "1", answers="s\n")[1].splitlines()[-1] == "1 skipped"
+    with served.corrections() as corrections:
+        waiting = [one.id for one in corrections.candidates(CandidateState.WAITING)]
+        assert waiting == [candidates[0].id, candidates[2].id]
+        assert [one.correction for one in corrections.candidates(CandidateState.CORRECTED)] == [""]
+
+
+def test_an_installed_player_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    player = tmp_path / "aplay"
+    player.write_text(f'#!/bin/sh\n{shutil.which("cp")} "$2" {tmp_path}/heard.part\n')
+    player.write_text(player.read_text() + f"{shutil.which('mv')} {tmp_path}/heard.part {tmp_path}/heard\n")
+    player.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    write_audio(tmp_path / "a.flac", np.zeros(1600, np.float32))
+    with Speaker.open() as speaker:
+        path = speaker.write("a", (tmp_path / "a.flac").read_bytes())
+        speaker.play(path)
+        until = time.monotonic() + 30
+        while not (tmp_path / "heard").exists():
+            assert time.monotonic() < until
+        speaker.stop()
+        assert (tmp_path / "heard").read_bytes() == path.read_bytes()
+    assert not path.exists()
+
+
+def test_corrections_become_a_manifest_that_adapt_takes(
+    served: Served,
+    candidates: list[Candidate],
+    command: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "export"
+    code, _, told = command("export-corrections", "--out", out)
+    assert (code, "0 corrections, and 1 are wanted" in told) == (1, True)
+    with served.corrections() as corrections:
+        for number, one in enumerate(candidates[:2]):
+            corrections.correct(one.id, f"Said number {number}.")
+        corrections.correct(candidates[2].id, "")
+        code, printed, _ = command("export-corrections", "--out", out, "--json")
+        document = json.loads(printed)
+        assert (code, document["utterances"], document["without_speech"]) == (0, 2, 1)
+        manifest = (out / "manifest.jsonl").read_bytes()
+        rows = read_manifest(out / "manifest.jsonl")
+        assert [row.id for row in rows] == sorted(one.id for one in candidates[:2])
+        by_id = {one.id: one for one in candidates}
+        for row in rows:
+            assert row.text is not None and row.text.startswith("Said number")
+            assert (row.session, row.extra["heard"]) == (by_id[row.id].session, by_id[row.id].text)
+            assert len(load_samples(row)) == round(row.duration_s * 16_000)
+        assert CliRunner().invoke(app, ["data", "validate", str(out / "manifest.jsonl")]).exit_code == 0
+        assert command("export-corrections", "--out", out)[0] == 0
+        assert (out / "manifest.jsonl").read_bytes() == manifest  # the same again
+        (out / "audio" / "notes.flac").write_bytes(b"not ours")
+        corrections.delete([rows[0].id])
+    document = json.loads(command("export-corrections", "--out", out, "--json")[1])
+    assert (document["utterances"], document["removed"]) == (1, 1)
+    kept = sorted(path.name for path in (out / "audio").iterdir())
+    assert kept == sorted([f"{rows[1].id}.flac", "notes.flac"])
+    assert command("export-corrections", "--out", out, "--at-least", "2")[0] == 1

@@ -36,6 +36,7 @@ from server.cli import app
 from server.config import ServerConfig
 from server.jobs.options import JobsOptions
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "corrections.md"
 CONSENTS = 'models = ["*"]\nkeep_candidates = true'
 
 
@@ -310,3 +311,12 @@ def test_corrections_become_a_manifest_that_adapt_takes(
     kept = sorted(path.name for path in (out / "audio").iterdir())
     assert kept == sorted([f"{rows[1].id}.flac", "notes.flac"])
     assert command("export-corrections", "--out", out, "--at-least", "2")[0] == 1
+
+
+def test_the_example_of_the_documentation(served: Served, candidates: list[Candidate]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    names = {"ADDRESS": served.running.address, "CREDENTIALS": served.credentials("clinic")}
+    exec(compile(code.replace('"localhost:50051"', "ADDRESS, CREDENTIALS"), str(PAGE), "exec"), names)
+    with served.corrections() as corrections:
+        corrected = [one.correction for one in corrections.candidates(CandidateState.CORRECTED)]
+    assert corrected == ["what was said"] * len(candidates)

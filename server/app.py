@@ -126,7 +126,9 @@ class Application:
     def _make_servicers(self) -> None:
         self._speech = SpeechServicer(self._calls)
         self._languages: dict[str, str] = {}
-        self._riva = RivaServicer(self._calls, self._config.riva_models, self._languages)
+        self._riva = RivaServicer(
+            self._calls, self._config.riva_models, self._languages, self._keeper.has_consent
+        )
         self._models = ModelsServicer(
             catalog=self._catalog, open_registry=Registry.open, pool=self._pool, limits=self._config.limits
         )

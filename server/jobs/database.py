@@ -72,7 +72,7 @@ class Database:
         emptied.
 
         Raises:
-            UnavailableError: somebody has read for so long that it cannot be; what is deleted is deleted, ask again.
+            UnavailableError: it cannot be now, for somebody reads; what is deleted is deleted, ask again.
         """
         if not self._is_sqlite:
             return
@@ -82,11 +82,14 @@ class Database:
                 cursor = connection.cursor()
                 is_busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
                 cursor.close()
+            except sqlite3.Error:
+                is_busy = True
             finally:
                 connection.close()
         if is_busy:
             raise UnavailableError(
-                f"what was deleted is still in the log of {self._shown}, which others read; delete it again"
+                f"what was deleted is still in the log of {self._shown}, which others read, or whose disk is full; "
+                "delete it again"
             )
 
     def now(self, connection: Connection) -> float:

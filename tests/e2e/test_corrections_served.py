@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
 from typer.testing import CliRunner
 
 from asr.audio.files import read_audio_bytes, write_audio
+from asr.audio.pcm import Encoding, encode_pcm
 from asr.cli.review import Speaker
 from asr.client import (
     AsyncCorrectionsClient,
@@ -30,6 +32,8 @@ from asr.client import (
 from asr.data.manifest import load_samples, read_manifest
 from asr.errors import CandidateNotFoundError, OptionError
 from asr.models.base import Samples
+from asr.riva.v1 import riva_pb2
+from asr.v1 import corrections_pb2, corrections_pb2_grpc
 from server.candidates.options import CandidatesOptions
 from server.candidates.records import NewCandidate
 from server.cli import app
@@ -141,6 +145,29 @@ def test_a_tenant_that_does_not_consent_leaves_nothing(served: Served, spoken: d
     assert served.num_kept() == before
 
 
+@pytest.mark.parametrize(("tenant", "number"), [("clinic", 1), ("shop", 0)])
+def test_calls_by_rivas_protocol_are_kept_alike_and_told_of_it(
+    served: Served, spoken: dict[str, Samples], tenant: str, number: int
+) -> None:
+    before = served.num_kept()
+    config = riva_pb2.RecognitionConfig(encoding=riva_pb2.AUDIO_ENCODING_LINEAR_PCM, sample_rate_hertz=16_000)
+    audio = encode_pcm(next(iter(spoken.values())), Encoding.LINEAR16)
+    request = riva_pb2.RecognizeRequest(config=config, audio=audio)
+    with grpc.insecure_channel(served.running.address) as channel:
+        method = channel.unary_unary(
+            "/nvidia.riva.asr.RivaSpeechRecognition/Recognize",
+            riva_pb2.RecognizeRequest.SerializeToString,
+            riva_pb2.RecognizeResponse.FromString,
+        )
+        answer, call = method.with_call(request, metadata=served.credentials(tenant).metadata)
+    assert answer.results
+    assert ("lexitune-keeps-candidates", "true") in call.trailing_metadata() or not number
+    assert "lexitune-keeps-candidates" not in dict(call.trailing_metadata()) or number
+    served.wait_for_kept(before, number)
+    with served.corrections(tenant) as corrections:
+        assert corrections.delete_all() == number
+
+
 def test_corrections_are_kept_and_each_tenants_own(served: Served, candidates: list[Candidate]) -> None:
     lowest, middle, highest = candidates
     with served.corrections() as corrections, served.corrections("bank") as bank:
@@ -182,10 +209,6 @@ def test_deleted_means_gone(served: Served, candidates: list[Candidate], caplog:
 
 
 def test_pages_hold_all(served: Served, candidates: list[Candidate]) -> None:
-    import grpc
-
-    from asr.v1 import corrections_pb2, corrections_pb2_grpc
-
     metadata = served.credentials("clinic").metadata
     with grpc.insecure_channel(served.running.address) as channel:
         stub = corrections_pb2_grpc.CorrectionsStub(channel)

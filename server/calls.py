@@ -42,6 +42,7 @@ IN_PARTS = "stream it, or send it in parts"
 FLUSH_S = 10.0  # within which one more of the streams that a drain has ended must have sent its finals
 
 _M = TypeVar("_M")
+Send = Callable[[StreamUpdate], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,11 +181,7 @@ class Calls:
             self._unpacked(config, aiter(source), max_s) as (config, samples),
         ):
             caller = current_caller()
-            services, measured = (
-                self._services_of(caller, model, config),
-                self._measure(config, model, is_live=False),
-            )
-            stream = RecognitionStream(config, model, services, collect, measured, asked.phrases)
+            stream = self._recognition(config, model, collect, asked, is_live=False)
             if not contained:
                 self._quotas.take(caller, _length_s(config, len(audio)) * config.num_legs)
             else:  # how much there is shows while it is decoded
@@ -211,7 +208,7 @@ class Calls:
         self,
         config: StreamConfig,
         inputs: AsyncIterator[ServedInput],
-        send: Callable[[StreamUpdate], Awaitable[None]],
+        send: Send,
         ignored_fields: tuple[str, ...] = (),
     ) -> None:
         """Recognise while audio comes, ``Ready`` first; the caller holds a slot.
@@ -230,14 +227,12 @@ class Calls:
             )
             await send(StreamUpdate(event=ready, progress=Progress()))
             async with self._unpacked(config, aiter(source), self.limits.max_stream_s) as (config, samples):
-                caller = current_caller()
-                services, measured = self._services_of(caller, model, config), self._measure(config, model)
-                stream = RecognitionStream(config, model, services, send, measured, asked.phrases)
+                stream = self._recognition(config, model, send, asked)
                 deadlines = Deadlines(self.limits)
                 watcher = asyncio.create_task(deadlines.watch(stream))
                 try:
                     with self._open(stream):
-                        charged = self._charged(samples, config, caller, stream)
+                        charged = self._charged(samples, config, current_caller(), stream)
                         await stream.run(_watched(charged, deadlines), source)
                 finally:
                     watcher.cancel()
@@ -310,12 +305,14 @@ class Calls:
             with self._admission.further(further), self._quotas.slots(current_caller(), further):
                 yield found, aiter(unpacked)
 
-    def _measure(self, config: StreamConfig, model: ServedModel, *, is_live: bool = True) -> StreamMetrics:
-        return StreamMetrics(config, self._services.metrics.model(model.reference), is_live=is_live)
-
-    def _services_of(self, caller: Caller, model: ServedModel, config: StreamConfig) -> StreamServices:
-        keep = self._keeper.of(caller, model.identity, config)
-        return replace(self._services, tenant=caller.name, keep=keep)
+    def _recognition(
+        self, config: StreamConfig, model: ServedModel, send: Send, asked: Resolved, *, is_live: bool = True
+    ) -> RecognitionStream:
+        """The caller's stream, measured, its unsure finals kept if the caller has consented."""
+        keep = self._keeper.of(current_caller(), model.identity, config)
+        services = replace(self._services, tenant=current_caller().name, keep=keep)
+        measured = StreamMetrics(config, services.metrics.model(model.reference), is_live=is_live)
+        return RecognitionStream(config, model, services, send, measured, asked.phrases)
 
     async def _charged(
         self,

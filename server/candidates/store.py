@@ -59,6 +59,7 @@ class CandidateStore:
 
         Raises:
             LimitError: the tenant has no room, or had its share of this hour.
+            UnavailableError: all candidates of the tenant were deleted meanwhile.
             ResourceError: the disk is full.
         """
         candidate_id = uuid.uuid4().hex
@@ -71,6 +72,8 @@ class CandidateStore:
                 return self._insert(connection, candidate_id, new, path)
         except BaseException as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, FileNotFoundError):  # not even its beginnings were spared
+                raise _emptied() from error
             if isinstance(error, OSError):
                 raise ResourceError(
                     f"a candidate's audio cannot be written: {error.strerror}; free some space on the disk of jobs.folder"
@@ -178,7 +181,7 @@ class CandidateStore:
         now = self._database.now(connection)
         size_bytes = path.stat().st_size if path.exists() else 0
         if not size_bytes:
-            raise UnavailableError("all candidates of the tenant were deleted while this one was being kept")
+            raise _emptied()
         self._check_room(connection, new, size_bytes, now)
         row = {
             "id": candidate_id,
@@ -270,6 +273,12 @@ def _read(row: RowMapping) -> Candidate:
         correction=row["correction"],
         reviewed_at=row["reviewed_at"],
         reviewer=row["reviewer"],
+    )
+
+
+def _emptied() -> UnavailableError:
+    return UnavailableError(
+        "all candidates of the tenant were deleted while this one was being kept; it went with them"
     )
 
 

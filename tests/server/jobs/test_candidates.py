@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from asr.audio.files import read_audio_bytes
 from asr.candidates import CandidateState
-from asr.errors import CandidateNotFoundError, LimitError, ResourceError
+from asr.errors import CandidateNotFoundError, LimitError, ResourceError, UnavailableError
 from server.candidates.options import CandidatesOptions
 from server.candidates.records import Candidate, NewCandidate
 from server.candidates.store import FOLDER, ORPHANED_S, CandidateStore
@@ -161,6 +162,25 @@ def test_deleting_all_takes_what_a_kill_left_behind(store: CandidateStore) -> No
     assert _files(store) == []
     with pytest.raises(CandidateNotFoundError):
         store.audio("clinic", kept.id)
+
+
+def test_no_row_is_without_a_file_and_no_file_without_a_row_whoever_deletes_meanwhile(
+    store: CandidateStore,
+) -> None:
+    def keep(_number: int) -> bool:
+        try:
+            store.keep(NEW, SECOND[:160])
+        except UnavailableError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        keeping = threads.map(keep, range(40))
+        deleted = sum(store.delete_all("clinic") for _ in range(20))
+        kept = sum(keeping)
+    rows = {one.id for one in store.page("clinic", limit=99)}
+    assert {path.stem for path in _files(store)} == rows
+    assert kept == deleted + len(rows)
 
 
 def test_a_row_whose_file_is_gone_can_be_deleted(store: CandidateStore) -> None:

@@ -1,6 +1,5 @@
-"""``lexitune data``: ``validate`` and ``split`` are here, ``review`` and ``export-corrections`` beside it in ``asr.cli``.
-
-``data synthesize`` and ``align`` are training's (``training.cli``).
+"""``lexitune data validate`` and ``split``. ``data synthesize`` and ``align`` are training's (``training.cli``),
+``review`` and ``export-corrections`` are in ``asr.cli.corrections``.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.console import EXIT_NO, message, print_json, reporting, stdout
-from asr.cli.export_corrections import export_corrections
-from asr.cli.review import review
 
 if TYPE_CHECKING:
     from asr.data.validate import Problem
@@ -136,6 +133,4 @@ def split(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    data_app.command()(review)
-    data_app.command()(export_corrections)
     app.add_typer(data_app, name="data")

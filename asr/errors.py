@@ -12,7 +12,8 @@ LexituneError
 │   ├── ModelNotFoundError     a model reference that names nothing
 │   ├── PhraseSetNotFoundError a name under which no phrases are kept
 │   ├── JobNotFoundError       an id that is no job of this caller's
-│   └── UploadNotFoundError    an id that is no file of this caller's
+│   ├── UploadNotFoundError    an id that is no file of this caller's
+│   └── CandidateNotFoundError an id that is no candidate of this caller's
 ├── AlreadyExistsError         a name that is taken; ALREADY_EXISTS
 ├── ModelError                 a model that exists but cannot be used; FAILED_PRECONDITION
 │   ├── ChecksumError          bytes that are not the bytes that were published
@@ -34,6 +35,7 @@ from typing import Any
 PHRASE_SET_NOT_FOUND = "PHRASE_SET_NOT_FOUND"  # by which a client tells it from a model that was not found
 JOB_NOT_FOUND = "JOB_NOT_FOUND"
 UPLOAD_NOT_FOUND = "UPLOAD_NOT_FOUND"
+CANDIDATE_NOT_FOUND = "CANDIDATE_NOT_FOUND"
 UPLOAD_IN_USE = "UPLOAD_IN_USE"
 
 
@@ -128,6 +130,16 @@ class UploadNotFoundError(NotFoundError):
     """
 
     reason = UPLOAD_NOT_FOUND
+
+
+class CandidateNotFoundError(NotFoundError):
+    """The caller has no candidate for correction of an id.
+
+    Attributes:
+        reason: the machine-readable reason.
+    """
+
+    reason = CANDIDATE_NOT_FOUND
 
 
 class AlreadyExistsError(LexituneError):

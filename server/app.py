@@ -18,9 +18,11 @@ from asr.v1 import models_pb2_grpc, phrases_pb2_grpc, speech_pb2_grpc
 from server.admin import AdminServicer
 from server.batching import MAX_BATCH, MAX_GPU_BATCH, BatchTimes, DecodeQueue
 from server.calls import Calls
+from server.candidates.keeper import Keeper
 from server.catalog import Catalog, short_name
 from server.config import ServerConfig
 from server.health import SERVICE_NAMES, Health
+from server.jobs.installation import LazyInstallation
 from server.jobs_app import JobServices
 from server.leg import StreamServices
 from server.limits import Admission, ServingState
@@ -53,6 +55,7 @@ class Application:
         tracing: makes spans, if given; closed with the server.
 
     Attributes:
+        installation: where jobs and candidates are kept; opened when it is first needed.
         admin_address: of the administrators' listener once it has started; "" if there is none.
         registry: of the metrics.
         metrics_address: where they are served once it has started; "" if nowhere.
@@ -92,6 +95,8 @@ class Application:
         )
         self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
         self._vocabularies = Vocabularies(config.limits, PhraseStore.open)
+        self.installation = LazyInstallation(config.jobs, config.candidates)
+        self._keeper = Keeper(self.installation, config.candidates, self._metrics)
         self._calls = Calls(
             admission=self._admission,
             limits=config.limits,
@@ -106,6 +111,7 @@ class Application:
                 vocabularies=self._vocabularies,
             ),
             quotas=TenantQuotas(),
+            keeper=self._keeper,
         )
         self._make_servicers()
         self._metrics.count_held(
@@ -120,7 +126,9 @@ class Application:
     def _make_servicers(self) -> None:
         self._speech = SpeechServicer(self._calls)
         self._languages: dict[str, str] = {}
-        self._riva = RivaServicer(self._calls, self._config.riva_models, self._languages)
+        self._riva = RivaServicer(
+            self._calls, self._config.riva_models, self._languages, self._keeper.has_consent
+        )
         self._models = ModelsServicer(
             catalog=self._catalog, open_registry=Registry.open, pool=self._pool, limits=self._config.limits
         )
@@ -129,6 +137,7 @@ class Application:
         )
         self._jobs = JobServices(
             self._config,
+            installation=self.installation,
             admission=self._admission,
             catalog=self._catalog,
             vocabularies=self._vocabularies,
@@ -200,6 +209,7 @@ class Application:
         await asyncio.to_thread(self._workers.close)
         self._front.shutdown(cancel_futures=True)
         await self._pool.close()
+        await self._keeper.close()
         await self._jobs.close()
         if self._listener is not None:
             await asyncio.to_thread(self._listener.close)

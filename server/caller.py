@@ -49,6 +49,7 @@ class Caller:
         quotas: what it may use at most.
         publishes: names under which its adaptations may publish versions; None for all.
         roots: names of the folders whose files its jobs may read; None for all.
+        keeps_candidates: whether finals of low confidence may be kept with their audio.
     """
 
     name: str = ""
@@ -57,6 +58,7 @@ class Caller:
     quotas: Quotas = field(default_factory=Quotas)
     publishes: frozenset[str] | None = None
     roots: frozenset[str] | None = None
+    keeps_candidates: bool = False
 
     def may_use(self, model: str) -> bool:
         """Whether the model of this name is this caller's."""

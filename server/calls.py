@@ -22,6 +22,7 @@ from asr.streaming.messages import (
 )
 from asr.text.languages import language_code
 from server.caller import Caller, current_caller
+from server.candidates.keeper import Keeper
 from server.catalog import Catalog
 from server.deadlines import Deadlines
 from server.errors import first_leaf
@@ -41,6 +42,7 @@ IN_PARTS = "stream it, or send it in parts"
 FLUSH_S = 10.0  # within which one more of the streams that a drain has ended must have sent its finals
 
 _M = TypeVar("_M")
+Send = Callable[[StreamUpdate], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +53,7 @@ class Recognized:
     model: ModelIdentity
     duration_s: float
     phrases: tuple[PhraseReport, ...]
+    keeps_candidates: bool
 
 
 class Calls:
@@ -63,6 +66,7 @@ class Calls:
         pool: the models in memory.
         services: what streams share.
         quotas: what tenants use.
+        keeper: of candidates.
 
     Attributes:
         limits: what one client may use.
@@ -77,6 +81,7 @@ class Calls:
         pool: ModelPool[ServedModel],
         services: StreamServices,
         quotas: TenantQuotas,
+        keeper: Keeper,
     ) -> None:
         self.limits = limits
         self._admission = admission
@@ -84,6 +89,7 @@ class Calls:
         self._pool = pool
         self._services = services
         self._quotas = quotas
+        self._keeper = keeper
         self._streams: dict[RecognitionStream, asyncio.Task[Any] | None] = {}
         self._waiting: set[asyncio.Task[Any]] = set()
         self._is_draining = False
@@ -175,9 +181,7 @@ class Calls:
             self._unpacked(config, aiter(source), max_s) as (config, samples),
         ):
             caller = current_caller()
-            measured = self._measure(config, model, is_live=False)
-            services = self._services_of(caller)
-            stream = RecognitionStream(config, model, services, collect, measured, asked.phrases)
+            stream = self._recognition(config, model, collect, asked, is_live=False)
             if not contained:
                 self._quotas.take(caller, _length_s(config, len(audio)) * config.num_legs)
             else:  # how much there is shows while it is decoded
@@ -193,14 +197,18 @@ class Calls:
                     raise
         results.sort(key=lambda result: (result.start_s, result.channel))
         return Recognized(
-            results=results, model=model.identity, duration_s=stream.received_s, phrases=asked.reports
+            results=results,
+            model=model.identity,
+            duration_s=stream.received_s,
+            phrases=asked.reports,
+            keeps_candidates=self._keeper.has_consent(caller),
         )
 
     async def stream(
         self,
         config: StreamConfig,
         inputs: AsyncIterator[ServedInput],
-        send: Callable[[StreamUpdate], Awaitable[None]],
+        send: Send,
         ignored_fields: tuple[str, ...] = (),
     ) -> None:
         """Recognise while audio comes, ``Ready`` first; the caller holds a slot.
@@ -215,18 +223,16 @@ class Calls:
                 limits=self.limits,
                 ignored_fields=ignored_fields,
                 phrases=asked.reports,
+                keeps_candidates=self._keeper.has_consent(current_caller()),
             )
             await send(StreamUpdate(event=ready, progress=Progress()))
             async with self._unpacked(config, aiter(source), self.limits.max_stream_s) as (config, samples):
-                caller = current_caller()
-                measured = self._measure(config, model)
-                services = self._services_of(caller)
-                stream = RecognitionStream(config, model, services, send, measured, asked.phrases)
+                stream = self._recognition(config, model, send, asked)
                 deadlines = Deadlines(self.limits)
                 watcher = asyncio.create_task(deadlines.watch(stream))
                 try:
                     with self._open(stream):
-                        charged = self._charged(samples, config, caller, stream)
+                        charged = self._charged(samples, config, current_caller(), stream)
                         await stream.run(_watched(charged, deadlines), source)
                 finally:
                     watcher.cancel()
@@ -299,11 +305,14 @@ class Calls:
             with self._admission.further(further), self._quotas.slots(current_caller(), further):
                 yield found, aiter(unpacked)
 
-    def _measure(self, config: StreamConfig, model: ServedModel, *, is_live: bool = True) -> StreamMetrics:
-        return StreamMetrics(config, self._services.metrics.model(model.reference), is_live=is_live)
-
-    def _services_of(self, caller: Caller) -> StreamServices:
-        return replace(self._services, tenant=caller.name)
+    def _recognition(
+        self, config: StreamConfig, model: ServedModel, send: Send, asked: Resolved, *, is_live: bool = True
+    ) -> RecognitionStream:
+        """The caller's stream, measured, its unsure finals kept if the caller has consented."""
+        keep = self._keeper.of(current_caller(), model.identity, config)
+        services = replace(self._services, tenant=current_caller().name, keep=keep)
+        measured = StreamMetrics(config, services.metrics.model(model.reference), is_live=is_live)
+        return RecognitionStream(config, model, services, send, measured, asked.phrases)
 
     async def _charged(
         self,

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from asr import __version__
-from asr.cli import data, doctor, evaluate, models, stream, transcribe
+from asr.cli import corrections, data, doctor, evaluate, models, stream, transcribe
 from asr.cli.console import EXIT_INTERRUPTED, EXIT_SOFTWARE, EXIT_USAGE, message
 from asr.errors import LexituneError
 from server import bench_command, serve_command, token_command, worker_command
@@ -26,8 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
-    doctor, data, training_cli, evaluate, models, transcribe, serve_command, worker_command, token_command, stream,
-    bench_command,
+    doctor, data, corrections, training_cli, evaluate, models, transcribe, serve_command, worker_command, token_command,
+    stream, bench_command,
 ):  # fmt: skip
     module.register(app)
 

@@ -22,6 +22,7 @@ from asr.options import (
     show_options,
 )
 from asr.streaming.messages import Limits
+from server.candidates.options import CandidatesOptions
 from server.certificates import TlsOptions
 from server.jobs.options import JobsOptions
 from server.logs import FORMATS, LEVELS
@@ -61,6 +62,7 @@ class ServerConfig:
         limits: what one client may use.
         tls: certificates of all listeners.
         jobs: where batch and adaptation jobs are kept, and their limits; the same for ``lexitune worker``.
+        candidates: finals of low confidence that are kept to be corrected, where there is consent.
     """
 
     models: tuple[str, ...] = (DEFAULT_MODEL,)
@@ -85,6 +87,7 @@ class ServerConfig:
     limits: Limits = field(default_factory=Limits)
     tls: TlsOptions = field(default_factory=TlsOptions)
     jobs: JobsOptions = field(default_factory=JobsOptions)
+    candidates: CandidatesOptions = field(default_factory=CandidatesOptions)
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -112,11 +115,27 @@ class ServerConfig:
                 field="models",
             )
         self._check_exposure()
+        self._check_consent()
 
     @property
     def accepts_adaptation(self) -> bool:
         """Whether adaptation jobs are taken: not from everybody on a network, who could publish models here."""
         return self.jobs.allow_adaptation and bool(self.tenants or is_loopback(self.address))
+
+    def _check_consent(self) -> None:
+        """Refuse to keep what is said without those who say it, and where everybody could listen to it."""
+        if self.candidates.enabled and self.tenants:
+            raise OptionError(
+                "candidates.enabled is true, and with tenants each consents for itself; leave it out, and give tenants "
+                "keep_candidates = true in the tenants file",
+                field="candidates.enabled",
+            )
+        if self.candidates.enabled and not is_loopback(self.address):
+            raise OptionError(
+                f"candidates.enabled is true, and without tenants everybody who reaches {self.address} could listen to "
+                "what others said; give tenants, or an address of this machine's alone",
+                field="candidates.enabled",
+            )
 
     def _check_exposure(self) -> None:
         """Refuse secrets in plain text on a network, and administration for everybody on it."""

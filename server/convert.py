@@ -163,6 +163,7 @@ def stream_response(update: StreamUpdate) -> speech_pb2.StreamingRecognizeRespon
             response.ready.limits.CopyFrom(limits_message(ready.limits))
             response.ready.ignored_fields.extend(ready.ignored_fields)
             response.ready.phrases.extend(report_messages(ready.phrases))
+            response.ready.keeps_candidates = ready.keeps_candidates
         case None:
             pass
     return response
@@ -174,6 +175,8 @@ def recognize_response(
     duration_s: float,
     ignored: Iterable[str],
     phrases: Iterable[PhraseReport] = (),
+    *,
+    keeps_candidates: bool = False,
 ) -> speech_pb2.RecognizeResponse:
     """The answer to a unary call."""
     return speech_pb2.RecognizeResponse(
@@ -182,6 +185,7 @@ def recognize_response(
         duration=_duration(duration_s),
         ignored_fields=list(ignored),
         phrases=report_messages(phrases),
+        keeps_candidates=keeps_candidates,
     )
 
 

@@ -45,7 +45,7 @@ def upload_message(upload: Upload) -> uploads_pb2.Upload:
         name=upload.name,
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
-        create_time=_timestamp(upload.created_at),
+        create_time=timestamp_message(upload.created_at),
     )
 
 
@@ -76,7 +76,7 @@ def batch_job_message(job: Job, options: JobsOptions) -> batch_pb2.BatchJob:
         num_recordings=job.counts.total,
         num_succeeded=job.counts.succeeded,
         num_failed=job.counts.failed,
-        audio_duration=_duration(job.audio_s),
+        audio_duration=duration_message(job.audio_s),
         **_instants(job, options),
     )
 
@@ -215,7 +215,7 @@ def _result(result: PartResult) -> batch_pb2.BatchResult:
     if result.failure is not None:
         message.error.CopyFrom(_error(result.failure))
     if result.document is not None:
-        message.transcript.duration.CopyFrom(_duration(result.document["duration_s"]))
+        message.transcript.duration.CopyFrom(duration_message(result.document["duration_s"]))
         message.transcript.segments.extend(_segment(one) for one in result.document["segments"])
     return message
 
@@ -223,14 +223,14 @@ def _result(result: PartResult) -> batch_pb2.BatchResult:
 def _segment(segment: Document) -> batch_pb2.TranscriptSegment:
     words = [
         batch_pb2.TranscriptWord(
-            text=text, start=_duration(start_s), end=_duration(end_s), confidence=confidence
+            text=text, start=duration_message(start_s), end=duration_message(end_s), confidence=confidence
         )
         for text, start_s, end_s, confidence in segment["words"]
     ]
     return batch_pb2.TranscriptSegment(
         text=segment["text"],
-        start=_duration(segment["start_s"]),
-        end=_duration(segment["end_s"]),
+        start=duration_message(segment["start_s"]),
+        end=duration_message(segment["end_s"]),
         words=words,
         confidence=segment["confidence"],
         channel=segment["channel"],
@@ -250,17 +250,21 @@ def _instants(job: Job, options: JobsOptions) -> dict[str, Any]:
         "end_time": job.ended_at,
         "expire_time": expires,
     }
-    found: dict[str, Any] = {name: _timestamp(moment) for name, moment in times.items() if moment is not None}
+    found: dict[str, Any] = {
+        name: timestamp_message(moment) for name, moment in times.items() if moment is not None
+    }
     return found | ({"error": _error(job.failure)} if job.failure else {})
 
 
-def _timestamp(moment_s: float) -> Timestamp:
+def timestamp_message(moment_s: float) -> Timestamp:
+    """An instant, s since 1970, to the microsecond."""
     stamp = Timestamp()
     stamp.FromNanoseconds(round(moment_s * 1e6) * 1000)
     return stamp
 
 
-def _duration(seconds: float) -> Duration:
+def duration_message(seconds: float) -> Duration:
+    """A length of time."""
     duration = Duration()
     duration.FromNanoseconds(round(seconds * 1e9))
     return duration

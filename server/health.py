@@ -13,7 +13,15 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from asr.v1 import adaptation_pb2, batch_pb2, models_pb2, phrases_pb2, speech_pb2, uploads_pb2
+from asr.v1 import (
+    adaptation_pb2,
+    batch_pb2,
+    corrections_pb2,
+    models_pb2,
+    phrases_pb2,
+    speech_pb2,
+    uploads_pb2,
+)
 from server.limits import ServingState
 from server.listener import Listener
 
@@ -25,6 +33,7 @@ SERVICE_NAMES = (
     uploads_pb2.DESCRIPTOR.services_by_name["Uploads"].full_name,
     batch_pb2.DESCRIPTOR.services_by_name["Batch"].full_name,
     adaptation_pb2.DESCRIPTOR.services_by_name["Adaptation"].full_name,
+    corrections_pb2.DESCRIPTOR.services_by_name["Corrections"].full_name,
 )
 _STATUS = health_pb2.HealthCheckResponse
 

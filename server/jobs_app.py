@@ -1,4 +1,4 @@
-"""The part of ``server.app`` that is jobs: their services, the sweeper, and how many there are by state."""
+"""The part of ``server.app`` that is jobs and corrections: their services, the sweeper, and how many jobs there are."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from asr.errors import LexituneError
-from asr.v1 import adaptation_pb2_grpc, batch_pb2_grpc, uploads_pb2_grpc
+from asr.v1 import adaptation_pb2_grpc, batch_pb2_grpc, corrections_pb2_grpc, uploads_pb2_grpc
 from server.adaptation import AdaptationServicer
 from server.batch import BatchServicer
 from server.catalog import Catalog
 from server.config import ServerConfig
+from server.corrections import CorrectionsServicer
 from server.jobs.installation import LazyInstallation
 from server.jobs.states import JobKind, JobState
 from server.jobs_service import JobsService
@@ -30,10 +31,11 @@ _LOG = logging.getLogger("lexitune.jobs")
 
 
 class JobServices:
-    """Batch, Adaptation and Uploads of a server. For one event loop.
+    """Batch, Adaptation, Uploads and Corrections of a server. For one event loop.
 
     Args:
         config: of the server.
+        installation: of the jobs; closed with them.
         admission: knows whether it serves.
         catalog: resolves models.
         vocabularies: resolve phrases.
@@ -44,12 +46,13 @@ class JobServices:
         self,
         config: ServerConfig,
         *,
+        installation: LazyInstallation,
         admission: Admission,
         catalog: Catalog,
         vocabularies: Vocabularies,
         registry: CollectorRegistry,
     ) -> None:
-        self._installation = LazyInstallation(config.jobs)
+        self._installation = installation
         batch = JobsService(self._installation, admission, JobKind.BATCH)
         adaptation = JobsService(self._installation, admission, JobKind.ADAPTATION)
         self._batch = BatchServicer(
@@ -59,19 +62,22 @@ class JobServices:
             jobs=adaptation, catalog=catalog, is_allowed=config.accepts_adaptation
         )
         self._uploads = UploadsServicer(jobs=batch, limits=config.limits)
+        self._corrections = CorrectionsServicer(jobs=batch)
         self._sweeping: asyncio.Task[None] | None = None
         registry.register(JobsCollector(self._installation))
 
     def mount(self, listener: Listener) -> None:
         """Serve on a listener."""
-        add_batch, add_adaptation, add_uploads = (
+        add_batch, add_adaptation, add_uploads, add_corrections = (
             batch_pb2_grpc.add_BatchServicer_to_server,
             adaptation_pb2_grpc.add_AdaptationServicer_to_server,
             uploads_pb2_grpc.add_UploadsServicer_to_server,
+            corrections_pb2_grpc.add_CorrectionsServicer_to_server,
         )
         add_batch(self._batch, listener)  # type: ignore[no-untyped-call]
         add_adaptation(self._adaptation, listener)  # type: ignore[no-untyped-call]
         add_uploads(self._uploads, listener)  # type: ignore[no-untyped-call]
+        add_corrections(self._corrections, listener)  # type: ignore[no-untyped-call]
 
     def start(self) -> None:
         """Begin to sweep."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from asyncio import Task
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -55,6 +56,7 @@ class StreamServices:
         tenant: whose streams they are, for the queue's turns.
         metrics: what is measured.
         vocabularies: what callers' vocabularies mean.
+        keep: takes each final that was sent, with its audio; None without the tenant's consent.
     """
 
     decodes: DecodeQueue
@@ -64,6 +66,7 @@ class StreamServices:
     tenant: str = ""
     metrics: Metrics = field(default_factory=Metrics)
     vocabularies: Vocabularies = field(default_factory=lambda: Vocabularies(Limits(), PhraseStore.open))
+    keep: Callable[[DecodeRequest, RecognitionResult], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

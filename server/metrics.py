@@ -7,6 +7,7 @@ a batch, a result or a call; nothing is done for a message.
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +23,15 @@ _LATENCIES_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0,
 _BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _REFUSALS = ("RESOURCE_EXHAUSTED", "UNAVAILABLE")
 _KINDS = ("decoded", "silence")
+
+
+class CandidateOutcome(enum.StrEnum):
+    """What became of a final that could have been kept to be corrected."""
+
+    KEPT = "kept"
+    QUOTA = "quota"
+    BUSY = "busy"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +77,13 @@ class Metrics:
             registry=registry,
         )
         self._rpcs = Counter("lexitune_rpc", "RPCs that ended.", ["method", "code"], registry=registry)
+        candidates = Counter(
+            "lexitune_candidates",
+            "Finals of low confidence of tenants that have consented, by what became of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._candidates = {outcome: candidates.labels(outcome.value) for outcome in CandidateOutcome}
         self._loading = self._gauge("model_load_seconds", "What the last load took, with warm-up.")
         self._memory = self._gauge("model_memory_bytes", "Weights in all workers.")
         self._lag = self._histogram(
@@ -149,6 +166,10 @@ class Metrics:
         series.decode[batch.urgency].observe(batch.done_s - batch.taken_s)
         for submitted in batch.submitted:
             series.queue[batch.urgency].observe(batch.taken_s - submitted.at_s)
+
+    def candidate(self, outcome: CandidateOutcome) -> None:
+        """Count a final that could have been kept; from any thread."""
+        self._candidates[outcome].inc()
 
     def rpc_ended(self, method: str, code: str, reason: str) -> None:
         """Count an RPC.

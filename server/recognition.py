@@ -32,7 +32,12 @@ class SpeechServicer(speech_pb2_grpc.SpeechServicer):
                 call = convert.unary_call(request, self._calls.limits)
                 done = await self._calls.recognize(call.config, call.audio)
                 return convert.recognize_response(
-                    done.results, done.model, done.duration_s, call.ignored_fields, done.phrases
+                    done.results,
+                    done.model,
+                    done.duration_s,
+                    call.ignored_fields,
+                    done.phrases,
+                    keeps_candidates=done.keeps_candidates,
                 )
         raise AssertionError("unreachable: the boundary aborts")
 

@@ -1,12 +1,13 @@
 """Riva's speech recognition on the same port, so that software written for it works with this server unchanged.
 
 Mounted by method path with messages of our own: Riva's file of messages would clash with that of a client in the same
-process. What a client asks for and does not get is named in the trailing metadata under ``lexitune-ignored``.
+process. What a client asks for and does not get is named in the trailing metadata under ``lexitune-ignored``; where
+finals of low confidence are kept (``server.candidates``), ``lexitune-keeps-candidates`` is "true" there.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -14,7 +15,7 @@ import grpc
 from asr.riva.v1 import riva_pb2
 from asr.streaming.messages import RecognitionResult, StreamUpdate
 from server import riva_convert
-from server.caller import current_caller
+from server.caller import Caller, current_caller
 from server.calls import Calls
 from server.errors import status_boundary
 from server.listener import Listener
@@ -23,6 +24,7 @@ from server.vocabulary import ServedInput
 
 SERVICE_NAME = "nvidia.riva.asr.RivaSpeechRecognition"
 IGNORED_KEY = "lexitune-ignored"
+KEEPS_KEY = "lexitune-keeps-candidates"
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,12 +36,20 @@ class RivaServicer:
         calls: runs what is asked for.
         models: selectors by the names that clients write.
         languages: of the models that can be asked for, by name.
+        has_consent: whether what a caller says may be kept.
     """
 
-    def __init__(self, calls: Calls, models: Mapping[str, str], languages: dict[str, str]) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        models: Mapping[str, str],
+        languages: dict[str, str],
+        has_consent: Callable[[Caller], bool],
+    ) -> None:
         self._calls = calls
         self._models = models
         self._languages = languages
+        self._has_consent = has_consent
 
     def mount(self, listener: Listener) -> None:
         """Serve under Riva's method paths."""
@@ -70,7 +80,7 @@ class RivaServicer:
             with self._calls.slot():
                 call = riva_convert.unary_call(request, self._models, self._calls.limits)
                 done = await self._calls.recognize(call.config, request.audio)
-                _tell(context, call)
+                self._tell(context, call)
                 return riva_convert.recognize_response(done.results, done.duration_s)
         raise AssertionError("unreachable: the boundary aborts")
 
@@ -89,7 +99,7 @@ class RivaServicer:
                 call = riva_convert.stream_call(
                     await self._calls.first(requests), self._models, self._calls.limits
                 )
-                _tell(context, call)
+                self._tell(context, call)
                 await self._calls.stream(call.config, self._inputs(requests), send)
 
     async def list_models(
@@ -113,8 +123,10 @@ class RivaServicer:
             for one in inputs or [b""]:  # without audio, too, it is a message: the stream does not idle
                 yield one
 
-
-def _tell(context: Context, call: RivaCall) -> None:
-    if call.ignored:
-        told = context.trailing_metadata() or ()  # the call's ids
-        context.set_trailing_metadata((*told, (IGNORED_KEY, ",".join(call.ignored))))
+    def _tell(self, context: Context, call: RivaCall) -> None:
+        """What the protocol has no field for, in the trailing metadata behind the call's ids."""
+        told = [(IGNORED_KEY, ",".join(call.ignored))] if call.ignored else []
+        if self._has_consent(current_caller()):
+            told.append((KEEPS_KEY, "true"))
+        if told:
+            context.set_trailing_metadata((*(context.trailing_metadata() or ()), *told))

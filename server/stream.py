@@ -253,7 +253,8 @@ class RecognitionStream:
                 hypotheses = await asyncio.wrap_future(unsent.future)
                 self._pending_finals.remove(unsent)
                 self._final_slots.release()
-                event: StreamEvent = unsent.final_result(hypotheses)
+                final = unsent.final_result(hypotheses)
+                event: StreamEvent = final
             else:
                 event = unsent
             update = StreamUpdate(event=event, progress=self.progress)
@@ -263,6 +264,8 @@ class RecognitionStream:
                 self._metrics.sent(update)
             if isinstance(unsent, Pending):
                 self._count_skipped()
+                if self._services.keep is not None:
+                    self._services.keep(unsent.request, final)
 
     def _count_skipped(self) -> None:
         if self._metrics is not None:

@@ -63,6 +63,7 @@ class TenantOptions:
         quotas: what it may use at most.
         publishes: names under which its adaptations may publish versions and move aliases, "*" for all.
         roots: names of ``jobs.roots`` whose files its jobs may read, "*" for all.
+        keep_candidates: its consent to that finals of low confidence are kept with their audio, to be corrected.
     """
 
     tokens: tuple[TokenOptions, ...] = ()
@@ -71,6 +72,7 @@ class TenantOptions:
     quotas: Quotas = field(default_factory=Quotas)
     publishes: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
+    keep_candidates: bool = False
 
     def __post_init__(self) -> None:
         if not self.models and not self.admin:
@@ -193,4 +195,5 @@ def _caller(name: str, tenant: TenantOptions) -> Caller:
         quotas=tenant.quotas,
         publishes=allowed(tenant.publishes),
         roots=allowed(tenant.roots),
+        keeps_candidates=tenant.keep_candidates,
     )

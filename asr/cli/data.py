@@ -1,4 +1,6 @@
-"""``lexitune data validate`` and ``split``. ``data synthesize`` and ``align`` are training's (``training.cli``)."""
+"""``lexitune data validate`` and ``split``. ``data synthesize`` and ``align`` are training's (``training.cli``),
+``review`` and ``export-corrections`` are in ``asr.cli.corrections``.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from asr.cli.console import EXIT_NO, message, print_json, reporting, stdout
 if TYPE_CHECKING:
     from asr.data.validate import Problem
 
-data_app = typer.Typer(help="Manifests: validate, split, synthesize, align.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Manifests: validate, split, synthesize, align, and what persons corrected.", no_args_is_help=True
+)
 _MAX_WARNINGS_SHOWN = 20
 
 

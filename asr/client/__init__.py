@@ -1,16 +1,21 @@
 """The client of asr.v1: plain values in and out, protobuf inside, no model library.
 
-``SpeechClient`` recognises, ``JobsClient`` sends files and has jobs done; both block. ``AsyncSpeechClient`` and
-``AsyncJobsClient`` are the same for asyncio. Errors are those of ``asr.errors``.
+``SpeechClient`` recognises, ``JobsClient`` sends files and has jobs done, ``CorrectionsClient`` reviews what a model was
+unsure of; all block. ``AsyncSpeechClient``, ``AsyncJobsClient`` and ``AsyncCorrectionsClient`` are the same for asyncio.
+Errors are those of ``asr.errors``.
 """
 
 from asr.audio.containers import Container
 from asr.audio.pcm import Encoding
 from asr.biasing.kept import KeptPhrases, KeptSummary
 from asr.biasing.phrases import Phrase, PhraseReport, PhraseState
+from asr.candidates import CandidateState
 from asr.client.aio import AsyncSpeechClient
+from asr.client.aio_corrections import AsyncCorrectionsClient
 from asr.client.aio_jobs import AsyncJobsClient
 from asr.client.blocking import SpeechClient
+from asr.client.candidate_values import Candidate
+from asr.client.corrections import CorrectionsClient
 from asr.client.credentials import Credentials
 from asr.client.job_values import (
     Adaptation,
@@ -56,11 +61,15 @@ __all__ = [
     "AdaptationOutcome",
     "AdaptationPoint",
     "AdaptationStage",
+    "AsyncCorrectionsClient",
     "AsyncJobsClient",
     "AsyncSpeechClient",
     "BatchJob",
     "BatchResult",
+    "Candidate",
+    "CandidateState",
     "Container",
+    "CorrectionsClient",
     "Credentials",
     "Encoding",
     "FileOnServer",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc
 
 from asr.client import wire, wire_jobs
+from asr.client.aio_connected import AsyncConnected
+from asr.client.connected import PATIENCE_S
 from asr.client.credentials import Credentials
 from asr.client.job_values import (
     Adaptation,
@@ -22,7 +23,6 @@ from asr.client.job_values import (
     RecordingOnServer,
     UploadedFile,
 )
-from asr.client.jobs import PATIENCE_S
 from asr.client.retries import Backoff
 from asr.client.wire_jobs import Content
 from asr.streaming.messages import Vocabulary
@@ -38,7 +38,7 @@ from asr.v1 import (
 Value = TypeVar("Value")
 
 
-class AsyncJobsClient:
+class AsyncJobsClient(AsyncConnected):
     """``JobsClient`` for asyncio: the same methods, awaited, or iterated with ``async for``. Make it in an event loop.
 
     Args:
@@ -53,29 +53,10 @@ class AsyncJobsClient:
     def __init__(
         self, address: str, credentials: Credentials | None = None, *, patience_s: float = PATIENCE_S
     ) -> None:
-        credentials = credentials or Credentials()
-        secure = credentials.channel_credentials(address)
-        self.address = address
-        self._metadata = credentials.metadata
-        self._patience_s = patience_s
-        self._channel = (
-            grpc.aio.insecure_channel(address) if secure is None else grpc.aio.secure_channel(address, secure)
-        )
+        super().__init__(address, credentials, patience_s=patience_s)
         self._uploads = uploads_pb2_grpc.UploadsStub(self._channel)  # type: ignore[no-untyped-call]
         self._batch = batch_pb2_grpc.BatchStub(self._channel)  # type: ignore[no-untyped-call]
         self._adaptation = adaptation_pb2_grpc.AdaptationStub(self._channel)  # type: ignore[no-untyped-call]
-
-    async def __aenter__(self) -> AsyncJobsClient:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connection; calls in flight are cancelled."""
-        await self._channel.close(None)
 
     async def upload(self, content: Content, *, name: str = "") -> UploadedFile:
         """Send a file, whole or not at all.
@@ -216,29 +197,6 @@ class AsyncJobsClient:
             self._adaptation.WatchAdaptationJob, request, wire_jobs.adaptation_job
         ):
             yield job
-
-    async def _call(self, method: Callable[..., Any], request: Any) -> Any:
-        return await self._ask(lambda: method(request, metadata=self._metadata))
-
-    async def _ask(self, ask: Callable[[], Awaitable[Any]]) -> Any:
-        """Make a call, again and again where that may help."""
-        backoff = Backoff(self._patience_s)
-        while True:
-            try:
-                return await ask()
-            except grpc.aio.AioRpcError as error:
-                if (wait_s := backoff.after(error)) is None:
-                    raise wire.error_of(error, self.address) from error
-            await asyncio.sleep(wait_s)
-
-    async def _pages(self, method: Callable[..., Any], request: Any) -> AsyncIterator[Any]:
-        """All pages of a list."""
-        while True:
-            response = await self._call(method, request)
-            yield response
-            if not response.next_page_token:
-                return
-            request.page_token = response.next_page_token
 
     async def _watched(
         self, method: Callable[..., Any], request: Any, read: Callable[[Any], Value]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc
 
 from asr.client import wire, wire_jobs
+from asr.client.connected import PATIENCE_S, Connected
 from asr.client.credentials import Credentials
 from asr.client.job_values import (
     Adaptation,
@@ -34,12 +34,10 @@ from asr.v1 import (
     uploads_pb2_grpc,
 )
 
-PATIENCE_S = 60.0
-
 Value = TypeVar("Value")
 
 
-class JobsClient:
+class JobsClient(Connected):
     """A connection to one server; close it, or use it as a context manager. Safe for several threads.
 
     Calls that fail in passing are made again (``asr.client.retries``). Every method raises the error of ``asr.errors``
@@ -57,29 +55,10 @@ class JobsClient:
     def __init__(
         self, address: str, credentials: Credentials | None = None, *, patience_s: float = PATIENCE_S
     ) -> None:
-        credentials = credentials or Credentials()
-        secure = credentials.channel_credentials(address)
-        self.address = address
-        self._metadata = credentials.metadata
-        self._patience_s = patience_s
-        self._channel = (
-            grpc.insecure_channel(address) if secure is None else grpc.secure_channel(address, secure)
-        )
+        super().__init__(address, credentials, patience_s=patience_s)
         self._uploads = uploads_pb2_grpc.UploadsStub(self._channel)  # type: ignore[no-untyped-call]
         self._batch = batch_pb2_grpc.BatchStub(self._channel)  # type: ignore[no-untyped-call]
         self._adaptation = adaptation_pb2_grpc.AdaptationStub(self._channel)  # type: ignore[no-untyped-call]
-
-    def __enter__(self) -> JobsClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection; calls in flight are cancelled."""
-        self._channel.close()
 
     def upload(self, content: Content, *, name: str = "") -> UploadedFile:
         """Send a file, whole or not at all.
@@ -214,29 +193,6 @@ class JobsClient:
         """The job now and whenever it is another, the last time when it is over. Goes on when a server is replaced."""
         request = adaptation_pb2.WatchAdaptationJobRequest(id=job_id)
         return self._watched(self._adaptation.WatchAdaptationJob, request, wire_jobs.adaptation_job)
-
-    def _call(self, method: Callable[..., Any], request: Any) -> Any:
-        return self._ask(lambda: method(request, metadata=self._metadata))
-
-    def _ask(self, ask: Callable[[], Any]) -> Any:
-        """Make a call, again and again where that may help."""
-        backoff = Backoff(self._patience_s)
-        while True:
-            try:
-                return ask()
-            except grpc.RpcError as error:
-                if (wait_s := backoff.after(error)) is None:
-                    raise wire.error_of(error, self.address) from error
-            time.sleep(wait_s)
-
-    def _pages(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
-        """All pages of a list."""
-        while True:
-            response = self._call(method, request)
-            yield response
-            if not response.next_page_token:
-                return
-            request.page_token = response.next_page_token
 
     def _watched(
         self, method: Callable[..., Any], request: Any, read: Callable[[Any], Value]

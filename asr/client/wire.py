@@ -18,11 +18,13 @@ from asr.audio.pcm import Encoding, encode_pcm
 from asr.biasing.phrases import PhraseReport
 from asr.client.wire_phrases import phrase_reports, vocabulary_message
 from asr.errors import (
+    CANDIDATE_NOT_FOUND,
     JOB_NOT_FOUND,
     PHRASE_SET_NOT_FOUND,
     UPLOAD_IN_USE,
     UPLOAD_NOT_FOUND,
     AlreadyExistsError,
+    CandidateNotFoundError,
     ExpiredError,
     JobNotFoundError,
     LexituneError,
@@ -100,13 +102,14 @@ _DETAILS_KEY = "grpc-status-details-bin"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recognition:
-    """The answer to a unary call: finals in the order of their times."""
+    """The answer to a unary call: finals in the order of their times; ``keeps_candidates`` as of ``Ready``."""
 
     results: tuple[RecognitionResult, ...]
     model: ModelIdentity
     duration_s: float
     ignored_fields: tuple[str, ...] = ()
     phrases: tuple[PhraseReport, ...] = ()
+    keeps_candidates: bool = False
 
     @property
     def text(self) -> str:
@@ -227,6 +230,7 @@ def recognition(response: speech_pb2.RecognizeResponse) -> Recognition:
         duration_s=_seconds(response.duration),
         ignored_fields=tuple(response.ignored_fields),
         phrases=phrase_reports(response.phrases),
+        keeps_candidates=response.keeps_candidates,
     )
 
 
@@ -257,6 +261,8 @@ def error_of(call: grpc.RpcError, address: str) -> LexituneError:
             return JobNotFoundError(text)
         case grpc.StatusCode.NOT_FOUND if reason == UPLOAD_NOT_FOUND:
             return UploadNotFoundError(text)
+        case grpc.StatusCode.NOT_FOUND if reason == CANDIDATE_NOT_FOUND:
+            return CandidateNotFoundError(text)
         case grpc.StatusCode.NOT_FOUND:
             return ModelNotFoundError(text)
         case grpc.StatusCode.ALREADY_EXISTS:
@@ -337,6 +343,7 @@ def _ready(ready: speech_pb2.Ready) -> Ready:
         limits=limits,
         ignored_fields=tuple(ready.ignored_fields),
         phrases=phrase_reports(ready.phrases),
+        keeps_candidates=ready.keeps_candidates,
     )
 
 

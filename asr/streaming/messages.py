@@ -187,12 +187,16 @@ class ModelIdentity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ready:
-    """The stream may begin; ``ignored_fields`` of its config will not be used, ``phrases`` say what became of each."""
+    """The stream may begin; ``ignored_fields`` of its config will not be used, ``phrases`` say what became of each.
+
+    With ``keeps_candidates`` finals of low confidence are kept with their audio: the tenant has consented.
+    """
 
     model: ModelIdentity
     limits: Limits
     ignored_fields: tuple[str, ...] = ()
     phrases: tuple[PhraseReport, ...] = ()
+    keeps_candidates: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

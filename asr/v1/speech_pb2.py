@@ -26,19 +26,19 @@ from asr.v1 import phrases_pb2 as asr_dot_v1_dot_phrases__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x61sr/v1/speech.proto\x12\x06\x61sr.v1\x1a\x14\x61sr/v1/phrases.proto\x1a\x1egoogle/protobuf/duration.proto\"\x80\x01\n\x0b\x41udioConfig\x12\'\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x15.asr.v1.AudioEncoding\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\x05\x12\x15\n\rchannel_count\x18\x03 \x01(\x05\x12\x19\n\x11separate_channels\x18\x04 \x01(\x08\"\xa1\x01\n\x0b\x45ndpointing\x12.\n\x0b\x65nd_silence\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rmax_utterance\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rstart_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x97\x03\n\x11RecognitionConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\"\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x13.asr.v1.AudioConfig\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12\x17\n\nword_times\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x10max_alternatives\x18\x05 \x01(\x05\x12(\n\x0b\x65ndpointing\x18\x06 \x01(\x0b\x32\x13.asr.v1.Endpointing\x12/\n\x0cstart_offset\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0finterim_results\x18\x08 \x01(\x08\x12\x33\n\x10interim_interval\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\nlag_policy\x18\n \x01(\x0e\x32\x11.asr.v1.LagPolicy\x12&\n\nvocabulary\x18\x0b \x01(\x0b\x32\x12.asr.v1.VocabularyB\r\n\x0b_word_times\"L\n\x10RecognizeRequest\x12)\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.asr.v1.RecognitionConfig\x12\r\n\x05\x61udio\x18\x02 \x01(\x0c\"\xd1\x01\n\x11RecognizeResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.asr.v1.RecognitionResult\x12$\n\x05model\x18\x02 \x01(\x0b\x32\x15.asr.v1.ModelIdentity\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eignored_fields\x18\x04 \x03(\t\x12%\n\x07phrases\x18\x05 \x03(\x0b\x32\x14.asr.v1.PhraseReport\"\xd6\x01\n\x19StreamingRecognizeRequest\x12+\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.asr.v1.RecognitionConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12$\n\x08\x66inalize\x18\x03 \x01(\x0b\x32\x10.asr.v1.FinalizeH\x00\x12 \n\x06marker\x18\x04 \x01(\x0b\x32\x0e.asr.v1.MarkerH\x00\x12(\n\nvocabulary\x18\x05 \x01(\x0b\x32\x12.asr.v1.VocabularyH\x00\x42\t\n\x07message\"\n\n\x08\x46inalize\"\x14\n\x06Marker\x12\n\n\x02id\x18\x01 \x01(\x03\"\xd1\x02\n\x1aStreamingRecognizeResponse\x12\x1e\n\x05ready\x18\x01 \x01(\x0b\x32\r.asr.v1.ReadyH\x00\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.asr.v1.RecognitionResultH\x00\x12+\n\x0cspeech_event\x18\x03 \x01(\x0b\x32\x13.asr.v1.SpeechEventH\x00\x12/\n\x0emarker_reached\x18\x04 \x01(\x0b\x32\x15.asr.v1.MarkerReachedH\x00\x12\"\n\x07goodbye\x18\x05 \x01(\x0b\x32\x0f.asr.v1.GoodbyeH\x00\x12\x37\n\x12vocabulary_applied\x18\x06 \x01(\x0b\x32\x19.asr.v1.VocabularyAppliedH\x00\x12\"\n\x08progress\x18\x0f \x01(\x0b\x32\x10.asr.v1.ProgressB\x07\n\x05\x65vent\"\xc1\x01\n\x08Progress\x12+\n\x08received\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tprocessed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03lag\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0fskipped_silence\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"Q\n\rModelIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"\xad\x03\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x03\x12\x17\n\x0fmax_unary_bytes\x18\x02 \x01(\x03\x12\x35\n\x12max_unary_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x15\x66irst_message_timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13max_stream_duration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10max_queued_audio\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bmax_streams\x18\x08 \x01(\x05\x12\x13\n\x0bmax_phrases\x18\t \x01(\x05\x12\x1d\n\x15max_phrase_characters\x18\n \x01(\x05\x12\x17\n\x0fmax_phrase_sets\x18\x0b \x01(\x05\"\x8c\x01\n\x05Ready\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.asr.v1.ModelIdentity\x12\x1e\n\x06limits\x18\x02 \x01(\x0b\x32\x0e.asr.v1.Limits\x12\x16\n\x0eignored_fields\x18\x03 \x03(\t\x12%\n\x07phrases\x18\x04 \x03(\x0b\x32\x14.asr.v1.PhraseReport\"\x87\x02\n\x11RecognitionResult\x12\x14\n\x0cutterance_id\x18\x01 \x01(\x03\x12\x10\n\x08is_final\x18\x02 \x01(\x08\x12\x11\n\tstability\x18\x03 \x01(\x02\x12\x0f\n\x07\x63hannel\x18\x04 \x01(\x05\x12(\n\x05start\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x0c\x61lternatives\x18\x07 \x03(\x0b\x32\x13.asr.v1.Alternative\x12)\n\x0c\x66inal_reason\x18\x08 \x01(\x0e\x32\x13.asr.v1.FinalReason\"L\n\x0b\x41lternative\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x02\x12\x1b\n\x05words\x18\x03 \x03(\x0b\x32\x0c.asr.v1.Word\"z\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x05start\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nconfidence\x18\x04 \x01(\x02\"\xdd\x01\n\x0bSpeechEvent\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.asr.v1.SpeechEvent.Kind\x12\'\n\x04time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cutterance_id\x18\x03 \x01(\x03\x12\x0f\n\x07\x63hannel\x18\x04 \x01(\x05\"V\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_STARTED\x10\x01\x12\x0e\n\nKIND_ENDED\x10\x02\x12\x16\n\x12KIND_START_TIMEOUT\x10\x03\"\x1b\n\rMarkerReached\x12\n\n\x02id\x18\x01 \x01(\x03\"G\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12,\n\ttime_left\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\x11VocabularyApplied\x12%\n\x07phrases\x18\x01 \x03(\x0b\x32\x14.asr.v1.PhraseReport\x12\r\n\x05\x65rror\x18\x02 \x01(\t*\xe9\x01\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41UDIO_ENCODING_LINEAR16\x10\x01\x12\x1a\n\x16\x41UDIO_ENCODING_FLOAT32\x10\x02\x12\x18\n\x14\x41UDIO_ENCODING_MULAW\x10\x03\x12\x17\n\x13\x41UDIO_ENCODING_ALAW\x10\x04\x12\x17\n\x13\x41UDIO_ENCODING_FLAC\x10\x05\x12\x1b\n\x17\x41UDIO_ENCODING_OGG_OPUS\x10\x06\x12\x16\n\x12\x41UDIO_ENCODING_WAV\x10\x07*R\n\tLagPolicy\x12\x1a\n\x16LAG_POLICY_UNSPECIFIED\x10\x00\x12\x14\n\x10LAG_POLICY_BLOCK\x10\x01\x12\x13\n\x0fLAG_POLICY_SHED\x10\x02*\x9e\x01\n\x0b\x46inalReason\x12\x1c\n\x18\x46INAL_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46INAL_REASON_SILENCE\x10\x01\x12\x1e\n\x1a\x46INAL_REASON_MAX_UTTERANCE\x10\x02\x12\x17\n\x13\x46INAL_REASON_CLIENT\x10\x03\x12\x1e\n\x1a\x46INAL_REASON_END_OF_STREAM\x10\x04\x32\xab\x01\n\x06Speech\x12@\n\tRecognize\x12\x18.asr.v1.RecognizeRequest\x1a\x19.asr.v1.RecognizeResponse\x12_\n\x12StreamingRecognize\x12!.asr.v1.StreamingRecognizeRequest\x1a\".asr.v1.StreamingRecognizeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x61sr/v1/speech.proto\x12\x06\x61sr.v1\x1a\x14\x61sr/v1/phrases.proto\x1a\x1egoogle/protobuf/duration.proto\"\x80\x01\n\x0b\x41udioConfig\x12\'\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x15.asr.v1.AudioEncoding\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\x05\x12\x15\n\rchannel_count\x18\x03 \x01(\x05\x12\x19\n\x11separate_channels\x18\x04 \x01(\x08\"\xa1\x01\n\x0b\x45ndpointing\x12.\n\x0b\x65nd_silence\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rmax_utterance\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rstart_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x97\x03\n\x11RecognitionConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\"\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x13.asr.v1.AudioConfig\x12\x15\n\rlanguage_code\x18\x03 \x01(\t\x12\x17\n\nword_times\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x10max_alternatives\x18\x05 \x01(\x05\x12(\n\x0b\x65ndpointing\x18\x06 \x01(\x0b\x32\x13.asr.v1.Endpointing\x12/\n\x0cstart_offset\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0finterim_results\x18\x08 \x01(\x08\x12\x33\n\x10interim_interval\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\nlag_policy\x18\n \x01(\x0e\x32\x11.asr.v1.LagPolicy\x12&\n\nvocabulary\x18\x0b \x01(\x0b\x32\x12.asr.v1.VocabularyB\r\n\x0b_word_times\"L\n\x10RecognizeRequest\x12)\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.asr.v1.RecognitionConfig\x12\r\n\x05\x61udio\x18\x02 \x01(\x0c\"\x85\x02\n\x11RecognizeResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.asr.v1.RecognitionResult\x12$\n\x05model\x18\x02 \x01(\x0b\x32\x15.asr.v1.ModelIdentity\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eignored_fields\x18\x04 \x03(\t\x12%\n\x07phrases\x18\x05 \x03(\x0b\x32\x14.asr.v1.PhraseReport\x12\x1d\n\x10keeps_candidates\x18\x06 \x01(\x08H\x00\x88\x01\x01\x42\x13\n\x11_keeps_candidates\"\xd6\x01\n\x19StreamingRecognizeRequest\x12+\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x19.asr.v1.RecognitionConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12$\n\x08\x66inalize\x18\x03 \x01(\x0b\x32\x10.asr.v1.FinalizeH\x00\x12 \n\x06marker\x18\x04 \x01(\x0b\x32\x0e.asr.v1.MarkerH\x00\x12(\n\nvocabulary\x18\x05 \x01(\x0b\x32\x12.asr.v1.VocabularyH\x00\x42\t\n\x07message\"\n\n\x08\x46inalize\"\x14\n\x06Marker\x12\n\n\x02id\x18\x01 \x01(\x03\"\xd1\x02\n\x1aStreamingRecognizeResponse\x12\x1e\n\x05ready\x18\x01 \x01(\x0b\x32\r.asr.v1.ReadyH\x00\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.asr.v1.RecognitionResultH\x00\x12+\n\x0cspeech_event\x18\x03 \x01(\x0b\x32\x13.asr.v1.SpeechEventH\x00\x12/\n\x0emarker_reached\x18\x04 \x01(\x0b\x32\x15.asr.v1.MarkerReachedH\x00\x12\"\n\x07goodbye\x18\x05 \x01(\x0b\x32\x0f.asr.v1.GoodbyeH\x00\x12\x37\n\x12vocabulary_applied\x18\x06 \x01(\x0b\x32\x19.asr.v1.VocabularyAppliedH\x00\x12\"\n\x08progress\x18\x0f \x01(\x0b\x32\x10.asr.v1.ProgressB\x07\n\x05\x65vent\"\xc1\x01\n\x08Progress\x12+\n\x08received\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tprocessed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03lag\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0fskipped_silence\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"Q\n\rModelIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"\xad\x03\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x03\x12\x17\n\x0fmax_unary_bytes\x18\x02 \x01(\x03\x12\x35\n\x12max_unary_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x15\x66irst_message_timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13max_stream_duration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10max_queued_audio\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bmax_streams\x18\x08 \x01(\x05\x12\x13\n\x0bmax_phrases\x18\t \x01(\x05\x12\x1d\n\x15max_phrase_characters\x18\n \x01(\x05\x12\x17\n\x0fmax_phrase_sets\x18\x0b \x01(\x05\"\xc0\x01\n\x05Ready\x12$\n\x05model\x18\x01 \x01(\x0b\x32\x15.asr.v1.ModelIdentity\x12\x1e\n\x06limits\x18\x02 \x01(\x0b\x32\x0e.asr.v1.Limits\x12\x16\n\x0eignored_fields\x18\x03 \x03(\t\x12%\n\x07phrases\x18\x04 \x03(\x0b\x32\x14.asr.v1.PhraseReport\x12\x1d\n\x10keeps_candidates\x18\x05 \x01(\x08H\x00\x88\x01\x01\x42\x13\n\x11_keeps_candidates\"\x87\x02\n\x11RecognitionResult\x12\x14\n\x0cutterance_id\x18\x01 \x01(\x03\x12\x10\n\x08is_final\x18\x02 \x01(\x08\x12\x11\n\tstability\x18\x03 \x01(\x02\x12\x0f\n\x07\x63hannel\x18\x04 \x01(\x05\x12(\n\x05start\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x0c\x61lternatives\x18\x07 \x03(\x0b\x32\x13.asr.v1.Alternative\x12)\n\x0c\x66inal_reason\x18\x08 \x01(\x0e\x32\x13.asr.v1.FinalReason\"L\n\x0b\x41lternative\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x02\x12\x1b\n\x05words\x18\x03 \x03(\x0b\x32\x0c.asr.v1.Word\"z\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x05start\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nconfidence\x18\x04 \x01(\x02\"\xdd\x01\n\x0bSpeechEvent\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.asr.v1.SpeechEvent.Kind\x12\'\n\x04time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cutterance_id\x18\x03 \x01(\x03\x12\x0f\n\x07\x63hannel\x18\x04 \x01(\x05\"V\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_STARTED\x10\x01\x12\x0e\n\nKIND_ENDED\x10\x02\x12\x16\n\x12KIND_START_TIMEOUT\x10\x03\"\x1b\n\rMarkerReached\x12\n\n\x02id\x18\x01 \x01(\x03\"G\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12,\n\ttime_left\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\x11VocabularyApplied\x12%\n\x07phrases\x18\x01 \x03(\x0b\x32\x14.asr.v1.PhraseReport\x12\r\n\x05\x65rror\x18\x02 \x01(\t*\xe9\x01\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41UDIO_ENCODING_LINEAR16\x10\x01\x12\x1a\n\x16\x41UDIO_ENCODING_FLOAT32\x10\x02\x12\x18\n\x14\x41UDIO_ENCODING_MULAW\x10\x03\x12\x17\n\x13\x41UDIO_ENCODING_ALAW\x10\x04\x12\x17\n\x13\x41UDIO_ENCODING_FLAC\x10\x05\x12\x1b\n\x17\x41UDIO_ENCODING_OGG_OPUS\x10\x06\x12\x16\n\x12\x41UDIO_ENCODING_WAV\x10\x07*R\n\tLagPolicy\x12\x1a\n\x16LAG_POLICY_UNSPECIFIED\x10\x00\x12\x14\n\x10LAG_POLICY_BLOCK\x10\x01\x12\x13\n\x0fLAG_POLICY_SHED\x10\x02*\x9e\x01\n\x0b\x46inalReason\x12\x1c\n\x18\x46INAL_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46INAL_REASON_SILENCE\x10\x01\x12\x1e\n\x1a\x46INAL_REASON_MAX_UTTERANCE\x10\x02\x12\x17\n\x13\x46INAL_REASON_CLIENT\x10\x03\x12\x1e\n\x1a\x46INAL_REASON_END_OF_STREAM\x10\x04\x32\xab\x01\n\x06Speech\x12@\n\tRecognize\x12\x18.asr.v1.RecognizeRequest\x1a\x19.asr.v1.RecognizeResponse\x12_\n\x12StreamingRecognize\x12!.asr.v1.StreamingRecognizeRequest\x1a\".asr.v1.StreamingRecognizeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'asr.v1.speech_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUDIOENCODING']._serialized_start=3395
-  _globals['_AUDIOENCODING']._serialized_end=3628
-  _globals['_LAGPOLICY']._serialized_start=3630
-  _globals['_LAGPOLICY']._serialized_end=3712
-  _globals['_FINALREASON']._serialized_start=3715
-  _globals['_FINALREASON']._serialized_end=3873
+  _globals['_AUDIOENCODING']._serialized_start=3499
+  _globals['_AUDIOENCODING']._serialized_end=3732
+  _globals['_LAGPOLICY']._serialized_start=3734
+  _globals['_LAGPOLICY']._serialized_end=3816
+  _globals['_FINALREASON']._serialized_start=3819
+  _globals['_FINALREASON']._serialized_end=3977
   _globals['_AUDIOCONFIG']._serialized_start=86
   _globals['_AUDIOCONFIG']._serialized_end=214
   _globals['_ENDPOINTING']._serialized_start=217
@@ -48,39 +48,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECOGNIZEREQUEST']._serialized_start=790
   _globals['_RECOGNIZEREQUEST']._serialized_end=866
   _globals['_RECOGNIZERESPONSE']._serialized_start=869
-  _globals['_RECOGNIZERESPONSE']._serialized_end=1078
-  _globals['_STREAMINGRECOGNIZEREQUEST']._serialized_start=1081
-  _globals['_STREAMINGRECOGNIZEREQUEST']._serialized_end=1295
-  _globals['_FINALIZE']._serialized_start=1297
-  _globals['_FINALIZE']._serialized_end=1307
-  _globals['_MARKER']._serialized_start=1309
-  _globals['_MARKER']._serialized_end=1329
-  _globals['_STREAMINGRECOGNIZERESPONSE']._serialized_start=1332
-  _globals['_STREAMINGRECOGNIZERESPONSE']._serialized_end=1669
-  _globals['_PROGRESS']._serialized_start=1672
-  _globals['_PROGRESS']._serialized_end=1865
-  _globals['_MODELIDENTITY']._serialized_start=1867
-  _globals['_MODELIDENTITY']._serialized_end=1948
-  _globals['_LIMITS']._serialized_start=1951
-  _globals['_LIMITS']._serialized_end=2380
-  _globals['_READY']._serialized_start=2383
-  _globals['_READY']._serialized_end=2523
-  _globals['_RECOGNITIONRESULT']._serialized_start=2526
-  _globals['_RECOGNITIONRESULT']._serialized_end=2789
-  _globals['_ALTERNATIVE']._serialized_start=2791
-  _globals['_ALTERNATIVE']._serialized_end=2867
-  _globals['_WORD']._serialized_start=2869
-  _globals['_WORD']._serialized_end=2991
-  _globals['_SPEECHEVENT']._serialized_start=2994
-  _globals['_SPEECHEVENT']._serialized_end=3215
-  _globals['_SPEECHEVENT_KIND']._serialized_start=3129
-  _globals['_SPEECHEVENT_KIND']._serialized_end=3215
-  _globals['_MARKERREACHED']._serialized_start=3217
-  _globals['_MARKERREACHED']._serialized_end=3244
-  _globals['_GOODBYE']._serialized_start=3246
-  _globals['_GOODBYE']._serialized_end=3317
-  _globals['_VOCABULARYAPPLIED']._serialized_start=3319
-  _globals['_VOCABULARYAPPLIED']._serialized_end=3392
-  _globals['_SPEECH']._serialized_start=3876
-  _globals['_SPEECH']._serialized_end=4047
+  _globals['_RECOGNIZERESPONSE']._serialized_end=1130
+  _globals['_STREAMINGRECOGNIZEREQUEST']._serialized_start=1133
+  _globals['_STREAMINGRECOGNIZEREQUEST']._serialized_end=1347
+  _globals['_FINALIZE']._serialized_start=1349
+  _globals['_FINALIZE']._serialized_end=1359
+  _globals['_MARKER']._serialized_start=1361
+  _globals['_MARKER']._serialized_end=1381
+  _globals['_STREAMINGRECOGNIZERESPONSE']._serialized_start=1384
+  _globals['_STREAMINGRECOGNIZERESPONSE']._serialized_end=1721
+  _globals['_PROGRESS']._serialized_start=1724
+  _globals['_PROGRESS']._serialized_end=1917
+  _globals['_MODELIDENTITY']._serialized_start=1919
+  _globals['_MODELIDENTITY']._serialized_end=2000
+  _globals['_LIMITS']._serialized_start=2003
+  _globals['_LIMITS']._serialized_end=2432
+  _globals['_READY']._serialized_start=2435
+  _globals['_READY']._serialized_end=2627
+  _globals['_RECOGNITIONRESULT']._serialized_start=2630
+  _globals['_RECOGNITIONRESULT']._serialized_end=2893
+  _globals['_ALTERNATIVE']._serialized_start=2895
+  _globals['_ALTERNATIVE']._serialized_end=2971
+  _globals['_WORD']._serialized_start=2973
+  _globals['_WORD']._serialized_end=3095
+  _globals['_SPEECHEVENT']._serialized_start=3098
+  _globals['_SPEECHEVENT']._serialized_end=3319
+  _globals['_SPEECHEVENT_KIND']._serialized_start=3233
+  _globals['_SPEECHEVENT_KIND']._serialized_end=3319
+  _globals['_MARKERREACHED']._serialized_start=3321
+  _globals['_MARKERREACHED']._serialized_end=3348
+  _globals['_GOODBYE']._serialized_start=3350
+  _globals['_GOODBYE']._serialized_end=3421
+  _globals['_VOCABULARYAPPLIED']._serialized_start=3423
+  _globals['_VOCABULARYAPPLIED']._serialized_end=3496
+  _globals['_SPEECH']._serialized_start=3980
+  _globals['_SPEECH']._serialized_end=4151
 # @@protoc_insertion_point(module_scope)

@@ -109,18 +109,20 @@ class RecognizeRequest(_message.Message):
     def __init__(self, config: _Optional[_Union[RecognitionConfig, _Mapping]] = ..., audio: _Optional[bytes] = ...) -> None: ...
 
 class RecognizeResponse(_message.Message):
-    __slots__ = ("results", "model", "duration", "ignored_fields", "phrases")
+    __slots__ = ("results", "model", "duration", "ignored_fields", "phrases", "keeps_candidates")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     DURATION_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELDS_FIELD_NUMBER: _ClassVar[int]
     PHRASES_FIELD_NUMBER: _ClassVar[int]
+    KEEPS_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[RecognitionResult]
     model: ModelIdentity
     duration: _duration_pb2.Duration
     ignored_fields: _containers.RepeatedScalarFieldContainer[str]
     phrases: _containers.RepeatedCompositeFieldContainer[_phrases_pb2.PhraseReport]
-    def __init__(self, results: _Optional[_Iterable[_Union[RecognitionResult, _Mapping]]] = ..., model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ignored_fields: _Optional[_Iterable[str]] = ..., phrases: _Optional[_Iterable[_Union[_phrases_pb2.PhraseReport, _Mapping]]] = ...) -> None: ...
+    keeps_candidates: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[RecognitionResult, _Mapping]]] = ..., model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ignored_fields: _Optional[_Iterable[str]] = ..., phrases: _Optional[_Iterable[_Union[_phrases_pb2.PhraseReport, _Mapping]]] = ..., keeps_candidates: bool = ...) -> None: ...
 
 class StreamingRecognizeRequest(_message.Message):
     __slots__ = ("config", "audio", "finalize", "marker", "vocabulary")
@@ -215,16 +217,18 @@ class Limits(_message.Message):
     def __init__(self, max_message_bytes: _Optional[int] = ..., max_unary_bytes: _Optional[int] = ..., max_unary_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_message_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_stream_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_queued_audio: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_streams: _Optional[int] = ..., max_phrases: _Optional[int] = ..., max_phrase_characters: _Optional[int] = ..., max_phrase_sets: _Optional[int] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("model", "limits", "ignored_fields", "phrases")
+    __slots__ = ("model", "limits", "ignored_fields", "phrases", "keeps_candidates")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELDS_FIELD_NUMBER: _ClassVar[int]
     PHRASES_FIELD_NUMBER: _ClassVar[int]
+    KEEPS_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     model: ModelIdentity
     limits: Limits
     ignored_fields: _containers.RepeatedScalarFieldContainer[str]
     phrases: _containers.RepeatedCompositeFieldContainer[_phrases_pb2.PhraseReport]
-    def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ignored_fields: _Optional[_Iterable[str]] = ..., phrases: _Optional[_Iterable[_Union[_phrases_pb2.PhraseReport, _Mapping]]] = ...) -> None: ...
+    keeps_candidates: bool
+    def __init__(self, model: _Optional[_Union[ModelIdentity, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., ignored_fields: _Optional[_Iterable[str]] = ..., phrases: _Optional[_Iterable[_Union[_phrases_pb2.PhraseReport, _Mapping]]] = ..., keeps_candidates: bool = ...) -> None: ...
 
 class RecognitionResult(_message.Message):
     __slots__ = ("utterance_id", "is_final", "stability", "channel", "start", "end", "alternatives", "final_reason")

@@ -65,6 +65,33 @@ class Database:
             with connection.begin():
                 yield connection
 
+    def scrub(self) -> None:
+        """Have nothing be left in sqlite's files of what was deleted; PostgreSQL vacuums in its own time.
+
+        Deleted cells are overwritten (``secure_delete``); here the log of changes, which has the old pages, is
+        emptied.
+
+        Raises:
+            UnavailableError: it cannot be now, for somebody reads; what is deleted is deleted, ask again.
+        """
+        if not self._is_sqlite:
+            return
+        with self._explained():
+            connection = self._engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                is_busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                cursor.close()
+            except sqlite3.Error:
+                is_busy = True
+            finally:
+                connection.close()
+        if is_busy:
+            raise UnavailableError(
+                f"what was deleted is still in the log of {self._shown}, which others read, or whose disk is full; "
+                "delete it again"
+            )
+
     def now(self, connection: Connection) -> float:
         """The time, seconds since 1970."""
         if self._clock is not None:
@@ -124,7 +151,7 @@ def _engine(uri: str) -> Engine:
 
 def _sqlite_connected(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where _sqlite_begins says
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

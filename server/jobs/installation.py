@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from server.candidates.options import CandidatesOptions
+from server.candidates.store import CandidateStore
 from server.jobs.database import Database
 from server.jobs.inputs import Inputs
 from server.jobs.leases import Leases
@@ -26,9 +28,10 @@ class Installation:
     leases: Leases
     uploads: UploadStore
     inputs: Inputs
+    candidates: CandidateStore
 
     @classmethod
-    def open(cls, options: JobsOptions) -> Installation:
+    def open(cls, options: JobsOptions, candidates: CandidatesOptions | None = None) -> Installation:
         """Open the database and the folder, made if absent.
 
         Raises:
@@ -45,18 +48,21 @@ class Installation:
             leases=Leases(database, lease_s=options.lease_s, max_attempts=options.max_attempts),
             uploads=uploads,
             inputs=Inputs(uploads, options.roots, max_file_bytes=max_file_bytes),
+            candidates=CandidateStore(database, folder, candidates or CandidatesOptions()),
         )
 
     def sweep(self) -> Swept:
         """Remove what is over its time."""
-        return sweep(self.database, self.uploads, self.folder, self.options)
+        swept = sweep(self.database, self.uploads, self.folder, self.options)
+        return replace(swept, candidates=self.candidates.sweep())
 
 
 class LazyInstallation:
     """Opened when it is first asked for: a server without jobs makes no database. Safe to use from several threads."""
 
-    def __init__(self, options: JobsOptions) -> None:
+    def __init__(self, options: JobsOptions, candidates: CandidatesOptions | None = None) -> None:
         self.options = options
+        self._candidates = candidates
         self._opening = threading.Lock()
         self._opened: Installation | None = None
 
@@ -68,7 +74,7 @@ class LazyInstallation:
         """
         with self._opening:
             if self._opened is None:
-                self._opened = Installation.open(self.options)
+                self._opened = Installation.open(self.options, self._candidates)
             return self._opened
 
     def opened(self) -> Installation | None:

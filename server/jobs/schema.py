@@ -1,4 +1,4 @@
-"""The tables of jobs, the same on sqlite and PostgreSQL. Instants are seconds since 1970, documents are JSON."""
+"""The tables of jobs and candidates, the same on sqlite and PostgreSQL. Instants are s since 1970, documents JSON."""
 
 from __future__ import annotations
 
@@ -81,6 +81,26 @@ UPLOADS = Table(
     Column("sha256", String(64)),  # none: it is still being sent
     Column("created_at", Double, nullable=False),
     Index("lexitune_uploads_tenant", "tenant", "created_at"),
+)
+
+CANDIDATES = Table(  # ``server.candidates``
+    "lexitune_candidates",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(256), nullable=False),
+    Column("session", String(40), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("duration_s", Double, nullable=False),
+    Column("language", String(40), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("correction", Text),
+    Column("reviewed_at", Double),
+    Column("reviewer", String(128), nullable=False, default=""),
+    Index("lexitune_candidates_tenant", "tenant", "confidence", "id"),
 )
 
 JOB_UPLOADS = Table(

@@ -29,6 +29,7 @@ class Swept:
     jobs: int
     uploads: int
     files: int
+    candidates: int = 0
 
 
 def sweep(database: Database, uploads: UploadStore, folder: Path, options: JobsOptions) -> Swept:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 from sqlalchemy.sql import and_
 
+from asr.atomic import sync_folder
 from asr.errors import (
     InputError,
     LimitError,
@@ -252,7 +253,7 @@ class UploadWriter:
             self._stream.flush()
             os.fsync(self._stream.fileno())
             self._partial.rename(self._path)
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except OSError as error:
             raise _unwritable(error) from error
         upload = self._store.finish(self._id, sha256)
@@ -286,14 +287,6 @@ def _check_spec(name: str, size_bytes: int, sha256: str) -> None:
         )
     if sha256 and not _SHA256.fullmatch(sha256):
         raise OptionError("sha256 is not 64 hexadecimal digits in lower case", field="spec.sha256")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(error: OSError) -> ResourceError:

@@ -14,6 +14,8 @@ SURFACE = {
     "assess": "--budget-minutes --json --model --own-length --seed --terms --text --workers <manifest>",
     "bench": "<name>",
     "data align": "--json --min-score --model --out <manifest>",
+    "data export-corrections": "--at-least --ca --certificate --json --out --private-key --server --tls --token-file",
+    "data review": "--ca --certificate --limit --private-key --reviewer --server --tls --token-file",
     "data split": "--by --dev --json --out --test <manifest>",
     "data synthesize": "--copies --language --out --per-term --seed --templates --terms --text",
     "data validate": "--against --json --model <manifest>",

@@ -15,7 +15,15 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
 from asr.riva.v1 import riva_pb2
-from asr.v1 import adaptation_pb2, batch_pb2, models_pb2, phrases_pb2, speech_pb2, uploads_pb2
+from asr.v1 import (
+    adaptation_pb2,
+    batch_pb2,
+    corrections_pb2,
+    models_pb2,
+    phrases_pb2,
+    speech_pb2,
+    uploads_pb2,
+)
 from server.config import ServerConfig
 
 OK, DENIED, UNKNOWN_CALLER = (
@@ -27,6 +35,7 @@ CREDENTIALS = ("none", "bad", "expired", "other", "good")
 NOBODY = (UNKNOWN_CALLER,) * 3
 
 SPEECH, MODELS, PHRASES = "/asr.v1.Speech", "/asr.v1.Models", "/asr.v1.PhraseSets"
+CORRECTIONS = "/asr.v1.Corrections"
 BATCH, ADAPTATION, UPLOADS = "/asr.v1.Batch", "/asr.v1.Adaptation", "/asr.v1.Uploads"
 RIVA = "/nvidia.riva.asr.RivaSpeechRecognition"
 HEALTH, REFLECTION = "/grpc.health.v1.Health", "/grpc.reflection.v1alpha.ServerReflection"
@@ -96,6 +105,20 @@ PUBLIC = (
     ),
     Rpc(f"{UPLOADS}/ListUploads", uploads_pb2.ListUploadsRequest(), (*NOBODY, OK, OK)),
     Rpc(f"{UPLOADS}/DeleteUpload", uploads_pb2.DeleteUploadRequest(id="nothing"), NO_JOB),
+    Rpc(f"{CORRECTIONS}/ListCandidates", corrections_pb2.ListCandidatesRequest(), (*NOBODY, OK, OK)),
+    Rpc(
+        f"{CORRECTIONS}/GetCandidateAudio",
+        corrections_pb2.GetCandidateAudioRequest(id="nothing"),
+        NO_JOB,
+        is_stream=True,
+    ),
+    Rpc(f"{CORRECTIONS}/CorrectCandidate", corrections_pb2.CorrectCandidateRequest(id="nothing"), NO_JOB),
+    Rpc(f"{CORRECTIONS}/RejectCandidate", corrections_pb2.RejectCandidateRequest(id="nothing"), NO_JOB),
+    Rpc(
+        f"{CORRECTIONS}/DeleteCandidates",
+        corrections_pb2.DeleteCandidatesRequest(ids=["nothing"]),
+        (*NOBODY, OK, OK),  # there is none already
+    ),
     Rpc(f"{BATCH}/CreateBatchJob", NO_UPLOAD, (*NOBODY, DENIED, grpc.StatusCode.NOT_FOUND)),
     Rpc(f"{BATCH}/GetBatchJob", batch_pb2.GetBatchJobRequest(id="nothing"), NO_JOB),
     Rpc(f"{BATCH}/ListBatchJobs", batch_pb2.ListBatchJobsRequest(), (*NOBODY, OK, OK)),

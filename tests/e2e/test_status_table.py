@@ -26,6 +26,8 @@ from asr.registry import Registry
 from asr.v1 import (
     batch_pb2,
     batch_pb2_grpc,
+    corrections_pb2,
+    corrections_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
     speech_pb2,
@@ -258,6 +260,29 @@ def looks_for_a_job(server: Server) -> None:
         batch_pb2_grpc.BatchStub(channel).GetBatchJob(batch_pb2.GetBatchJobRequest(id="none"))
 
 
+def hears_what_is_not_there(server: Server) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        request = corrections_pb2.GetCandidateAudioRequest(id="f" * 32)
+        list(corrections_pb2_grpc.CorrectionsStub(channel).GetCandidateAudio(request))
+
+
+def corrects(text: str) -> Callable[[Server], None]:
+    """A correction of a candidate that is not there."""
+
+    def cause(server: Server) -> None:
+        with grpc.insecure_channel(server.address) as channel:
+            request = corrections_pb2.CorrectCandidateRequest(id="f" * 32, text=text)
+            corrections_pb2_grpc.CorrectionsStub(channel).CorrectCandidate(request)
+
+    return cause
+
+
+def deletes_no_candidate(server: Server) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        request = corrections_pb2.DeleteCandidatesRequest()
+        corrections_pb2_grpc.CorrectionsStub(channel).DeleteCandidates(request)
+
+
 def deletes_what_a_job_needs(server: Server) -> None:
     requests = [
         uploads_pb2.UploadFileRequest(spec=uploads_pb2.UploadSpec(name="a.wav", size_bytes=1)),
@@ -305,6 +330,9 @@ OPEN = {
     "too many uploads": row(sends_file_while_another_is_sent, EXHAUSTED, "UPLOADS", retries=True),
     "unknown job": row(looks_for_a_job, CODE.NOT_FOUND, "JOB_NOT_FOUND"),
     "unknown upload": row(has_done("x", upload_id="none"), CODE.NOT_FOUND, "UPLOAD_NOT_FOUND"),
+    "unknown candidate": row(hears_what_is_not_there, CODE.NOT_FOUND, "CANDIDATE_NOT_FOUND"),
+    "too long a correction": row(corrects("x" * 4001), INVALID, "INVALID_INPUT", "text"),
+    "nothing to delete": row(deletes_no_candidate, INVALID, "INVALID_INPUT", "ids"),
     "another job of one request": row(has_done("one", "one"), CODE.ALREADY_EXISTS, "ALREADY_EXISTS"),
     "delete while in use": row(deletes_what_a_job_needs, CODE.FAILED_PRECONDITION, "UPLOAD_IN_USE"),
     "too many jobs": row(has_done("two", "three"), EXHAUSTED, "TENANT_QUOTA", retries=True),

@@ -54,6 +54,12 @@ def test_without_a_file_there_are_the_defaults() -> None:
             "models = ['a', 'b']\nmax_models = 1",
             "2 models to serve, and max_models is 1; raise max_models to 2",
         ),
+        ("[candidates]\nbelow_confidence = 2.0", "candidates.below_confidence is 2; give 0 to 1"),
+        ("tenants = 't.toml'\n[candidates]\nenabled = true", "with tenants each consents for itself"),
+        (
+            "address = '0.0.0.0:1'\n[candidates]\nenabled = true",
+            "everybody who reaches 0.0.0.0:1 could listen",
+        ),
         ("[tls]\ncertificate = 'a'", "tls.certificate is given without tls.private_key"),
         ("[tls]\nprivate_key = 'a'", "tls.private_key is given without tls.certificate"),
         ("[tls]\nclient_ca = 'a'", "tls.client_ca is given without a certificate"),

@@ -15,9 +15,14 @@ from asr.streaming.messages import Ready, StreamConfig, StreamInput, StreamUpdat
 from server.batching import DecodeQueue
 from server.caller import ANYONE, set_caller
 from server.calls import Calls
+from server.candidates.keeper import Keeper
+from server.candidates.options import CandidatesOptions
 from server.catalog import Catalog
+from server.jobs.installation import LazyInstallation
+from server.jobs.options import JobsOptions
 from server.leg import StreamServices
 from server.limits import Admission, Limits, ServingState
+from server.metrics import Metrics
 from server.pool import ModelPool
 from server.quotas import TenantQuotas
 from server.workers import ServedModel
@@ -64,6 +69,7 @@ def calls(loader: Loader, admission: Admission) -> Iterator[Calls]:
             pool=ModelPool(loader, max_models=1),
             services=StreamServices(decodes=decodes, front=front, beam_size=1, max_queued_s=1.0),
             quotas=TenantQuotas(),
+            keeper=Keeper(LazyInstallation(JobsOptions()), CandidatesOptions(), Metrics()),
         )
     decodes.close()
 

@@ -33,6 +33,7 @@ DOCUMENTED = {
     "lexitune_model_load_seconds": {"model"},
     "lexitune_model_memory_bytes": {"model"},
     "lexitune_rpc": {"method", "code"},
+    "lexitune_candidates": {"outcome"},
 }
 REFERENCE, LABEL = "models:/orders/3", "orders@3"
 

@@ -8,7 +8,15 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pool
 
-from asr.v1 import adaptation_pb2, batch_pb2, models_pb2, phrases_pb2, speech_pb2, uploads_pb2
+from asr.v1 import (
+    adaptation_pb2,
+    batch_pb2,
+    corrections_pb2,
+    models_pb2,
+    phrases_pb2,
+    speech_pb2,
+    uploads_pb2,
+)
 from server.app import Application
 from server.caller import ANYONE, current_caller
 from server.config import ServerConfig
@@ -47,7 +55,15 @@ async def test_all_that_is_mounted_is_in_the_table_of_its_listener() -> None:
 def test_every_method_of_our_protos_is_in_a_table() -> None:
     services = [
         descriptor_pool.Default().FindServiceByName(f"asr.v1.{name}")
-        for file in (adaptation_pb2, batch_pb2, models_pb2, phrases_pb2, speech_pb2, uploads_pb2)
+        for file in (
+            adaptation_pb2,
+            batch_pb2,
+            corrections_pb2,
+            models_pb2,
+            phrases_pb2,
+            speech_pb2,
+            uploads_pb2,
+        )
         for name in file.DESCRIPTOR.services_by_name
     ]
     methods = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}

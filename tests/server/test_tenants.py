@@ -46,6 +46,7 @@ def test_a_token_says_whose_call_it_is(tmp_path: Path) -> None:
     clinic = tenants.authenticate([f"Bearer {TOKEN}"])
     assert (clinic.name, clinic.models, clinic.is_admin) == ("clinic", {"orders", "tiny.en"}, False)
     assert clinic.quotas.max_streams == 3
+    assert not clinic.keeps_candidates  # unless the tenant says so
     assert clinic.may_use("orders") and not clinic.may_use("other")
     operations = tenants.authenticate([f"bearer  {ADMIN_TOKEN} "])
     assert (operations.name, operations.is_admin) == ("operations", True)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 from asr.audio.pcm import Encoding, encode_pcm
-from asr.client import RecognitionResult, SpeechClient, StreamConfig
+from asr.client import Marker, RecognitionResult, SpeechClient, StreamConfig
 from asr.errors import ModelNotFoundError, UnavailableError
 from server.config import ServerConfig
 from server.probe import main
@@ -161,13 +161,15 @@ def test_while_it_drains_it_is_alive_and_not_ready(running_server: Any) -> None:
         address = server.application.metrics_address
         watched = threading.Event()
 
-        def open_stream() -> Iterator[bytes]:
+        def open_stream() -> Iterator[bytes | Marker]:
+            yield Marker(1)
             watched.wait(30)
             yield b""
 
         with SpeechClient(server.address) as client:
             stream = client.stream(open_stream())
             next(stream)
+            next(stream)  # the marker: the drain knows of the stream
             draining = asyncio.run_coroutine_threadsafe(server.application.drain(), server._loop)
             next(stream)  # goodbye
             seen = {path: _get(address, path)[0] for path in ("/healthz", "/readyz", "/metrics")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -47,6 +48,15 @@ def tenants(
     config = ServerConfig(address="127.0.0.1:0", decode_workers=1, tenants=str(path), limits=LIMITS)
     with running_server(config) as server:
         yield lambda tenant: SpeechClient(server.address, Credentials(token=tokens[tenant]))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lexitune_home(lexitune_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of this file's own: phrase sets that other files' tenants keep are none of its."""
+    home = tmp_path_factory.mktemp("phrases-home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEXITUNE_HOME", str(home))
+        yield home
 
 
 @pytest.fixture

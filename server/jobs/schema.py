@@ -87,6 +87,6 @@ JOB_UPLOADS = Table(
     "lexitune_job_uploads",
     METADATA,
     Column("job_id", ForeignKey("lexitune_jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("upload_id", ForeignKey("lexitune_uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("upload_id", ForeignKey("lexitune_uploads.id", ondelete="RESTRICT"), primary_key=True),
     Index("lexitune_job_uploads_upload", "upload_id"),
 )

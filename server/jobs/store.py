@@ -17,6 +17,7 @@ from server.jobs.database import Database
 from server.jobs.records import Document, Job, NewJob, PartResult
 from server.jobs.rows import (
     OPEN_STATES,
+    batched,
     change_job,
     dumped,
     is_id,
@@ -199,13 +200,20 @@ def drop_jobs(connection: Connection, job_ids: Sequence[str], *, and_uploads: bo
 
 
 def drop_uploads(connection: Connection, upload_ids: Iterable[str]) -> list[str]:
-    """Delete those uploads that no job uses; their ids."""
-    unused = UPLOADS.c.id.not_in(select(JOB_UPLOADS.c.upload_id))
-    return [
-        upload_id
-        for upload_id in sorted(set(upload_ids))
-        if connection.execute(UPLOADS.delete().where(UPLOADS.c.id == upload_id, unused)).rowcount
-    ]
+    """Delete those uploads that no job uses; their ids.
+
+    Rows are locked before it is asked who uses them: the question is a statement, and so a snapshot, of its own, and
+    sees what a transaction that held the lock has committed meanwhile.
+    """
+    gone: list[str] = []
+    for some in batched(sorted(set(upload_ids))):
+        query = select(UPLOADS.c.id).where(UPLOADS.c.id.in_(some)).order_by(UPLOADS.c.id).with_for_update()
+        locked = list(connection.execute(query).scalars())
+        used = select(JOB_UPLOADS.c.upload_id).where(JOB_UPLOADS.c.upload_id.in_(locked))
+        free = sorted(set(locked) - set(connection.execute(used).scalars()))
+        connection.execute(UPLOADS.delete().where(UPLOADS.c.id.in_(free)))
+        gone += free
+    return gone
 
 
 def _check_room(connection: Connection, tenant: str, max_open: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,27 +41,46 @@ def sweep(database: Database, uploads: UploadStore, folder: Path, options: JobsO
         folder: of the jobs.
         options: how long things are kept.
     """
+    num_jobs = _sweep_jobs(database, options)
+    gone = list(_sweep_uploads(database, options))
+    uploads.remove_files(gone)
+    return Swept(jobs=num_jobs, uploads=len(gone), files=_sweep_files(database, uploads, folder))
+
+
+def _sweep_jobs(database: Database, options: JobsOptions) -> int:
+    """Delete jobs; how many."""
+    with database.writing() as connection:
+        old = JOBS.c.ended_at < database.now(connection) - options.result_days * DAY_S
+        query = select(JOBS.c.id).where(old).order_by(JOBS.c.id)
+        job_ids = list(connection.execute(query.with_for_update(skip_locked=True)).scalars())
+        drop_jobs(connection, job_ids, and_uploads=False)
+    return len(job_ids)
+
+
+def _sweep_uploads(database: Database, options: JobsOptions) -> Iterator[str]:
+    """Delete rows of uploads; their ids."""
+    needed = (
+        select(JOB_UPLOADS.c.upload_id)
+        .join(JOBS, JOBS.c.id == JOB_UPLOADS.c.job_id)
+        .where(JOBS.c.state.in_(OPEN_STATES))
+    )
     with database.writing() as connection:
         now = database.now(connection)
-        old = JOBS.c.ended_at < now - options.result_days * DAY_S
-        job_ids = list(connection.execute(select(JOBS.c.id).where(old)).scalars())
-        drop_jobs(connection, job_ids, and_uploads=False)
-        needed = (
-            select(JOB_UPLOADS.c.upload_id)
-            .join(JOBS, JOBS.c.id == JOB_UPLOADS.c.job_id)
-            .where(JOBS.c.state.in_(OPEN_STATES))
-        )
         expired = and_(
             UPLOADS.c.sha256.is_not(None),
             UPLOADS.c.created_at < now - options.upload_hours * HOUR_S,
             UPLOADS.c.id.not_in(needed),
         )
         unfinished = and_(UPLOADS.c.sha256.is_(None), UPLOADS.c.created_at < now - UNFINISHED_S)
-        gone = list(connection.execute(select(UPLOADS.c.id).where(or_(expired, unfinished))).scalars())
+        query = select(UPLOADS.c.id).where(or_(expired, unfinished)).order_by(UPLOADS.c.id)
+        # One that is locked is being taken by a job. Whether a job has taken one is asked anew under the lock: a
+        # statement sees what was committed before it began.
+        locked = list(connection.execute(query.with_for_update(skip_locked=True)).scalars())
+        taken = set(connection.execute(needed.where(JOB_UPLOADS.c.upload_id.in_(locked))).scalars())
+        gone = [one for one in locked if one not in taken]
         connection.execute(JOB_UPLOADS.delete().where(JOB_UPLOADS.c.upload_id.in_(gone)))
         connection.execute(UPLOADS.delete().where(UPLOADS.c.id.in_(gone)))
-    uploads.remove_files(gone)
-    return Swept(jobs=len(job_ids), uploads=len(gone), files=_sweep_files(database, uploads, folder))
+    yield from gone
 
 
 def _sweep_files(database: Database, uploads: UploadStore, folder: Path) -> int:

@@ -164,9 +164,10 @@ class UploadStore:
 
     def remove_files(self, upload_ids: Iterable[str]) -> None:
         """Remove the bytes of files whose rows are gone."""
-        for upload_id in upload_ids:
-            for path in self.folder.glob(f"{upload_id}*"):
-                path.unlink(missing_ok=True)
+        if gone := frozenset(upload_ids):
+            for path in self.folder.iterdir():  # once for all: a folder may hold very many
+                if path.name.partition(".")[0] in gone:
+                    path.unlink(missing_ok=True)
 
     def _check_room(
         self, connection: Connection, tenant: str, size_bytes: int, max_stored_bytes: int

@@ -23,9 +23,10 @@ from server.jobs.installation import Installation
 from server.jobs.leases import Leases
 from server.jobs.options import DAY_S, HOUR_S, JobsOptions
 from server.jobs.records import NewJob, NewPart, Upload
+from server.jobs.schema import UPLOADS
 from server.jobs.states import JobKind
 from server.jobs.store import JobStore
-from server.jobs.sweep import ADAPTATIONS, sweep
+from server.jobs.sweep import ADAPTATIONS, JOBS_AT_ONCE, sweep
 from server.jobs.uploads import UploadStore
 
 ROOM = 1000
@@ -184,6 +185,28 @@ def test_what_is_over_its_time_goes(
     assert sweep(database, uploads, tmp_path, options).jobs == 1
     assert [one.id for one in store.page("t", JobKind.BATCH, limit=9)] == [open_job]
     assert done_job != open_job and idle.id
+
+
+def test_a_sweep_takes_more_than_one_statement_has_room_for(
+    database: Database, clock: Any, tmp_path: Path
+) -> None:
+    uploads = UploadStore(database, tmp_path, max_file_bytes=1)
+    number = 70_000  # PostgreSQL's protocol numbers the values of a statement with 16 bits
+    rows = [
+        {"id": f"{index:06}", "tenant": "t", "name": "a", "file_name": f"{index:06}", "size_bytes": 1,
+         "sha256": "0" * 64, "created_at": 0.0}
+        for index in range(number)
+    ]  # fmt: skip
+    with database.writing() as connection:
+        connection.execute(UPLOADS.insert(), rows)
+    clock.now_s += 100 * HOUR_S
+    jobs = 2 * JOBS_AT_ONCE + 1
+    for index in range(jobs):
+        job_id = _job(JobStore(database), request_id=str(index))
+        JobStore(database).cancel("t", JobKind.BATCH, job_id)
+    clock.now_s += 3 * DAY_S
+    swept = sweep(database, uploads, tmp_path, JobsOptions(result_days=2))
+    assert (swept.jobs, swept.uploads) == (jobs, number)
 
 
 def test_a_full_disk_is_said_and_spoils_nothing(small_disk: Path, fill: Callable[[Path], Path]) -> None:

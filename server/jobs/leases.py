@@ -3,6 +3,8 @@
 A worker that dies at any instant is one whose leases are not renewed: once they expire, others claim the parts. Whatever
 a worker commits names its lease's token, and counts only if that is still the part's: a worker that was taken for dead
 and was only slow commits nothing. Result, part and job change in one transaction, so a part has one result or none.
+
+Who of several parts killed a worker nobody knows: a death counts as an attempt of a part only if it was tried alone.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from server.jobs.database import Database
 from server.jobs.records import Document, Failure, Lease
 from server.jobs.rows import OPEN_STATES, change_job, dumped, dumped_failure, locked_job, read_job
 from server.jobs.schema import JOBS, PARTS, RESULTS
-from server.jobs.states import Counts, JobKind, PartState, begun, settled
+from server.jobs.states import Counts, JobKind, PartState, Trial, begun, settled
 
 WORKER_DIED = "WORKER_DIED"
 _LEASED, _WAITING = PartState.LEASED.value, PartState.WAITING.value
@@ -101,6 +103,12 @@ class Leases:
             )
         return released.rowcount > 0
 
+    def isolate(self, lease: Lease) -> bool:
+        """The part is being done with no other beside it: a death of its worker counts. False as for :meth:`complete`."""
+        with self._database.writing() as connection:
+            alone = PARTS.update().where(*_held(lease)).values(trial=Trial.ALONE.value)
+            return connection.execute(alone).rowcount > 0
+
     def report(self, lease: Lease, progress: Document) -> bool:
         """Let clients see how far a part is; False as for :meth:`complete`."""
         with self._database.writing() as connection:
@@ -122,7 +130,7 @@ class Leases:
             part = _claimable(connection, job_id, now)
             if part is None:
                 return None
-            if part["attempts"] < self._max_attempts:
+            if _num_counted(part) < self._max_attempts:
                 return self._lease(connection, row, part, now)
             self._give_up(connection, row, part)
             row = locked_job(connection, JOBS.c.id == job_id, JOBS.c.state.in_(OPEN_STATES))
@@ -130,11 +138,17 @@ class Leases:
 
     def _lease(self, connection: Connection, row: RowMapping, part: RowMapping, now: float) -> Lease:
         token = uuid.uuid4().hex
+        attempt = _num_counted(part) + 1
+        is_suspect = part["state"] == _LEASED or part["trial"] != Trial.TOGETHER
         connection.execute(
             PARTS.update()
             .where(PARTS.c.job_id == part["job_id"], PARTS.c.index == part["index"])
             .values(
-                state=_LEASED, token=token, leased_until=now + self.lease_s, attempts=part["attempts"] + 1
+                state=_LEASED,
+                token=token,
+                leased_until=now + self.lease_s,
+                attempts=attempt,
+                trial=(Trial.SUSPECT if is_suspect else Trial.TOGETHER).value,
             )
         )
         job = read_job(row)
@@ -147,10 +161,11 @@ class Leases:
             kind=job.kind,
             index=part["index"],
             name=part["name"],
-            attempt=part["attempts"] + 1,
+            attempt=attempt,
             spec=job.spec,
             document=json.loads(part["document"]),
             progress=job.progress,
+            is_suspect=is_suspect,
         )
 
     def _give_up(self, connection: Connection, row: RowMapping, part: RowMapping) -> None:
@@ -242,6 +257,12 @@ def _all_failed(counts: Counts) -> str:
 
 def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
     return PARTS.c.job_id == lease.job_id, PARTS.c.index == lease.index, PARTS.c.token == lease.token
+
+
+def _num_counted(part: RowMapping) -> int:
+    """Attempts at a part that is claimed: not one that ended with a worker which others may have killed."""
+    has_died = part["state"] == _LEASED and part["trial"] != Trial.ALONE
+    return int(part["attempts"]) - has_died
 
 
 def _claimable(connection: Connection, job_id: str, now: float) -> RowMapping | None:

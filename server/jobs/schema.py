@@ -53,6 +53,7 @@ PARTS = Table(
     Column("document", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("trial", String(16), nullable=False, default="together"),
     Column("available_at", Double, nullable=False, default=0.0),
     Column("token", String(40)),
     Column("leased_until", Double),

@@ -2,7 +2,7 @@
 
 What a part raises decides what becomes of it: an error of the input is its result; a machine without room, a registry
 that cannot be reached or a database that is away gives it back for later and counts as no attempt; anything else is an
-attempt. A thread never ends with an error.
+attempt. A thread never ends with an error. A part with which a worker has died is done while no other of its kind is.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from asr.errors import (
 from server.jobs.leases import Leases
 from server.jobs.records import Document, Failure, Lease
 from server.jobs.states import JobKind
+from server.jobs.turns import Turns
 
 POLL_S = 0.5  # between two looks for work where there is none: no database tells of it
 RETRY_S = 2.0  # before what could not be done for want of room or a connection
@@ -106,6 +107,7 @@ class Worker:
     def __init__(self, leases: Leases, works: Mapping[JobKind, Work], threads: Mapping[JobKind, int]) -> None:
         self._leases = leases
         self._works = works
+        self._turns = {kind: Turns() for kind in works}
         self._stop = threading.Event()
         self._held: dict[str, Held] = {}
         self._ended = threading.Event()
@@ -155,8 +157,12 @@ class Worker:
     def _loop(self, kind: JobKind) -> None:
         while not self._stop.is_set():
             lease = None
-            with self._logged("claim", None):
-                lease = self._leases.claim([kind])
+            with self._turns[kind].together(self._stop) as is_in:
+                with self._logged("claim", None):
+                    lease = self._leases.claim([kind]) if is_in else None
+                if lease is not None and not lease.is_suspect:
+                    self._do(lease)
+                    continue
             if lease is None:
                 self._stop.wait(POLL_S)
             else:
@@ -164,11 +170,16 @@ class Worker:
 
     def _do(self, lease: Lease) -> None:
         work = self._works[lease.kind]
-        held = Held(lease=lease, deadline_s=time.monotonic() + work.max_s)
+        longest_s = work.max_s * (1 + lease.is_suspect)  # it waits until what was begun before it has ended
+        held = Held(lease=lease, deadline_s=time.monotonic() + longest_s)
         with self._lock:
             self._held[lease.token] = held
         try:
-            self._commit(held, self._outcome(held, work))
+            if not lease.is_suspect:
+                self._commit(held, self._outcome(held, work))
+                return
+            with self._turns[lease.kind].alone(held.over):
+                self._commit(held, self._outcome(held, work))
         finally:
             with self._lock:
                 self._held.pop(lease.token, None)
@@ -177,6 +188,8 @@ class Worker:
         """What is to be committed, after the work."""
         lease = held.lease
         try:
+            if lease.is_suspect:
+                self._isolate(held)
             document, audio_s = work(held)
             return lambda: self._leases.complete(lease, document, audio_s=audio_s)
         except Lost:
@@ -185,6 +198,13 @@ class Worker:
             return lambda: self._leases.release(lease, counts=False)
         except Exception as error:  # the boundary of a part
             return self._after(lease, error)
+
+    def _isolate(self, held: Held) -> None:
+        """The part's turn to be alone has come, or the waiting for it has ended."""
+        if held.over.is_set() and not held.lost.is_set():
+            raise Stopping
+        if held.lost.is_set() or not self._leases.isolate(held.lease):
+            raise Lost
 
     def _after(self, lease: Lease, error: Exception) -> Callable[[], bool]:
         failure = failure_of(error)

@@ -162,7 +162,7 @@ def test_an_expired_lease_is_anothers_and_commits_nothing(
     assert leases.claim([BATCH]) is None
     clock.now_s += 1
     quick = leases.claim([BATCH])
-    assert quick is not None and quick.attempt == 2
+    assert quick is not None and (quick.attempt, quick.is_suspect) == (1, True)
     assert leases.renew([slow.token]) == set()
     for late in (
         leases.complete(slow, {"text": "slow"}),
@@ -183,15 +183,30 @@ def test_an_expired_lease_that_nobody_took_still_commits(store: JobStore, leases
     assert store.get("t", BATCH, job.id).state is JobState.SUCCEEDED
 
 
-def test_what_kills_its_workers_fails_at_last(store: JobStore, leases: Leases, clock: Any) -> None:
+def test_what_kills_its_workers_alone_fails_at_last(store: JobStore, leases: Leases, clock: Any) -> None:
     job = store.create(a_job(num_parts=1), max_open=1)
-    for _ in range(3):
-        assert leases.claim([BATCH]) is not None
+    for number in range(4):
+        lease = leases.claim([BATCH])
+        assert lease is not None and (lease.is_suspect, lease.attempt) == (number > 0, max(1, number))
+        assert not lease.is_suspect or leases.isolate(lease)
         clock.now_s += LEASE_S
     assert leases.claim([BATCH]) is None
     over = store.get("t", BATCH, job.id)
     assert over.state is JobState.FAILED and over.failure is not None
     assert over.failure.reason == WORKER_DIED and "begun 3 times" in over.failure.message
+
+
+def test_a_death_in_company_is_nobodys_attempt(store: JobStore, leases: Leases, clock: Any) -> None:
+    store.create(a_job(num_parts=1), max_open=1)
+    for _ in range(9):
+        lease = leases.claim([BATCH])
+        assert lease is not None and lease.attempt == 1
+        clock.now_s += LEASE_S
+    lease = leases.claim([BATCH])
+    assert lease is not None and leases.isolate(lease) and leases.release(lease)
+    again = leases.claim([BATCH])
+    assert again is not None and (again.attempt, again.is_suspect) == (2, True)
+    assert not leases.isolate(lease) and leases.complete(again, {})
 
 
 def test_a_part_that_is_given_back_waits_and_may_count_as_no_attempt(

@@ -107,6 +107,12 @@ class Machine(RuleBasedStateMachine):
         if holds:
             self._until_s[(lease.job_id, lease.index)] = self._now_s + LEASE_S
 
+    @rule(lease=leases)
+    def isolate(self, lease: Lease | None) -> None:
+        if lease is not None:
+            holds = self._holds(lease)
+            assert self._leases.isolate(lease) or not holds
+
     @rule(by_s=st.sampled_from([1.0, LEASE_S / 2, LEASE_S]))
     def wait(self, by_s: float) -> None:
         self._now_s += by_s

@@ -46,17 +46,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Bench:
     """A database with one job, and workers at it."""
 
-    def __init__(self, uri: str, *, lease_s: float = 5.0) -> None:
+    def __init__(self, uri: str, *, lease_s: float = 5.0, num_parts: int = 1) -> None:
         self.database = Database(uri)
         self.store = JobStore(self.database)
         self.leases = Leases(self.database, lease_s=lease_s, max_attempts=3)
-        parts = (NewPart(name="0", document={}),)
+        parts = tuple(NewPart(name=str(index), document={}) for index in range(num_parts))
         new = NewJob(tenant="", kind=BATCH, request_id="x", payload_sha256="", spec={}, parts=parts)
         self.job = self.store.create(new, max_open=1)
 
     @contextmanager
-    def worker(self, act: Act) -> Iterator[Worker]:
-        made = Worker(self.leases, {BATCH: Doing(act)}, {BATCH: 1})
+    def worker(self, act: Act, *, threads: int = 1) -> Iterator[Worker]:
+        made = Worker(self.leases, {BATCH: Doing(act)}, {BATCH: threads})
         made.start()
         try:
             yield made
@@ -154,6 +154,46 @@ def test_a_cancelled_part_is_told_so(tmp_path: Path) -> None:
         bench.store.cancel("", BATCH, bench.job.id)
         assert told.wait(10)
     assert bench.store.results("", BATCH, bench.job.id, limit=9) == []
+    bench.database.close()
+
+
+def test_what_a_worker_died_with_is_done_alone(tmp_path: Path) -> None:
+    bench = Bench(f"sqlite:///{tmp_path / 'jobs.db'}", lease_s=0.5, num_parts=6)
+    for _ in range(2):  # by a worker that is not heard of again
+        assert bench.leases.claim([BATCH]) is not None
+    together: list[tuple[bool, int]] = []
+    at_work: list[str] = []
+    lock = threading.Lock()
+
+    def act(held: Held) -> None:
+        with lock:
+            at_work.append(held.lease.token)
+            together.append((held.lease.is_suspect, len(at_work)))
+        if not held.lease.is_suspect:
+            held.over.wait(0.6)  # longer than the dead worker's lease
+        with lock:
+            together.append((held.lease.is_suspect, len(at_work)))
+            at_work.remove(held.lease.token)
+
+    with bench.worker(act, threads=3):
+        over = bench.over()
+    assert over.state is JobState.SUCCEEDED and over.counts.succeeded == 6
+    assert [number for is_suspect, number in together if is_suspect] == [1] * 4
+    assert max(number for _, number in together) > 1
+    bench.database.close()
+
+
+def test_one_that_waits_to_be_alone_is_given_back_when_the_worker_stops(tmp_path: Path) -> None:
+    bench = Bench(f"sqlite:///{tmp_path / 'jobs.db'}", lease_s=0.5, num_parts=2)
+    assert bench.leases.claim([BATCH]) is not None
+    release = threading.Event()
+    made = Worker(bench.leases, {BATCH: Doing(lambda _: release.wait(30) and None)}, {BATCH: 2})
+    made.start()
+    bench.when(lambda _: made.num_held == 2)
+    made.stop(0.1)
+    lease = bench.leases.claim([BATCH])
+    assert lease is not None and lease.attempt == 1
+    release.set()
     bench.database.close()
 
 

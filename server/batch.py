@@ -23,6 +23,8 @@ from server.jobs_service import JobsService, check_root
 from server.limits import Limits
 from server.vocabulary import Resolved, Vocabularies
 
+MAX_PAGE_CHARS = 2 * answers.MAX_RESULTS_BYTES  # as the store writes them, more than their messages have
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -108,10 +110,12 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
         async with status_boundary(context, "ListBatchResults"):
             size, after = convert_jobs.behind_index(request)
             tenant = current_caller().name
-            results = await self._jobs.ask(
-                lambda parts: parts.store.results(tenant, JobKind.BATCH, request.id, limit=size, after=after)
+            page = await self._jobs.ask(
+                lambda parts: parts.store.results_page(
+                    tenant, JobKind.BATCH, request.id, limit=size, after=after, max_chars=MAX_PAGE_CHARS
+                )
             )
-            return answers.results_response(results, size)
+            return answers.results_response(page)
         raise AssertionError("unreachable: the boundary aborts")
 
     def _create(

@@ -63,7 +63,9 @@ class JobsClient:
         self._metadata = credentials.metadata
         self._patience_s = patience_s
         self._channel = (
-            grpc.insecure_channel(address) if secure is None else grpc.secure_channel(address, secure)
+            grpc.insecure_channel(address, wire_jobs.CHANNEL_OPTIONS)
+            if secure is None
+            else grpc.secure_channel(address, secure, wire_jobs.CHANNEL_OPTIONS)
         )
         self._uploads = uploads_pb2_grpc.UploadsStub(self._channel)  # type: ignore[no-untyped-call]
         self._batch = batch_pb2_grpc.BatchStub(self._channel)  # type: ignore[no-untyped-call]

@@ -23,6 +23,8 @@ from server.jobs.schema import JOBS, PARTS, RESULTS
 from server.jobs.states import Counts, JobKind, PartState, Trial, begun, settled
 
 WORKER_DIED = "WORKER_DIED"
+TOO_LARGE = "RESULT_TOO_LARGE"
+MAX_RESULT_CHARS = 32 << 20  # of one part; asr.client takes messages of twice as much
 _LEASED, _WAITING = PartState.LEASED.value, PartState.WAITING.value
 
 
@@ -74,7 +76,13 @@ class Leases:
         return live
 
     def complete(self, lease: Lease, document: Document, *, audio_s: float = 0.0) -> bool:
-        """Keep what came of a part; False if the lease does not hold any more, and then nothing is kept."""
+        """Keep what came of a part; False if the lease does not hold any more, and then nothing is kept.
+
+        What no client could take is kept as a failure.
+        """
+        if (num_chars := len(dumped(document))) > MAX_RESULT_CHARS:
+            message = f"the result has {num_chars} characters, and {MAX_RESULT_CHARS} are the limit; cut the recording"
+            return self.fail(lease, Failure(reason=TOO_LARGE, message=message))
         return self._settle(lease, PartState.SUCCEEDED, document=document, audio_s=audio_s)
 
     def fail(self, lease: Lease, failure: Failure) -> bool:
@@ -262,7 +270,8 @@ def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
 def _num_counted(part: RowMapping) -> int:
     """Attempts at a part that is claimed: not one that ended with a worker which others may have killed."""
     has_died = part["state"] == _LEASED and part["trial"] != Trial.ALONE
-    return int(part["attempts"]) - has_died
+    attempts: int = part["attempts"]
+    return attempts - 1 if has_died else attempts
 
 
 def _claimable(connection: Connection, job_id: str, now: float) -> RowMapping | None:

@@ -112,6 +112,14 @@ class PartResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ResultsPage:
+    """Results in their order, and whether there are none behind them."""
+
+    results: tuple[PartResult, ...]
+    is_last: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
     """A file that a tenant has sent; ``file_name`` is the server's own name of it."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.sql import and_
 
 from asr.errors import AlreadyExistsError, LimitError, UploadNotFoundError
 from server.jobs.database import Database
-from server.jobs.records import Document, Job, NewJob, PartResult
+from server.jobs.records import Document, Job, NewJob, PartResult, ResultsPage
 from server.jobs.rows import (
     OPEN_STATES,
     batched,
@@ -132,17 +132,33 @@ class JobStore:
         Raises:
             JobNotFoundError: the tenant has no such job.
         """
-        query = (
-            select(RESULTS)
-            .where(RESULTS.c.job_id == job_id, RESULTS.c.index > after)
-            .order_by(RESULTS.c.index)
-            .limit(limit)
-        )
+        page = self.results_page(tenant, kind, job_id, limit=limit, after=after, max_chars=None)
+        return list(page.results)
+
+    def results_page(
+        self, tenant: str, kind: JobKind, job_id: str, *, limit: int, after: int, max_chars: int | None
+    ) -> ResultsPage:
+        """The same, and no more of them than ``max_chars`` allows for, but one: others are not even read.
+
+        Raises:
+            JobNotFoundError: the tenant has no such job.
+        """
+        behind = (RESULTS.c.job_id == job_id, RESULTS.c.index > after)
+        length = func.coalesce(func.length(RESULTS.c.document), func.length(RESULTS.c.failure))
+        lengths = select(RESULTS.c.index, length).where(*behind).order_by(RESULTS.c.index).limit(limit)
         with self._database.reading() as connection:
             owned = connection.execute(select(JOBS.c.id).where(*own_job(tenant, kind, job_id)))
             if owned.one_or_none() is None:
                 raise unknown_job(job_id)
-            return [read_result(row) for row in connection.execute(query).mappings()]
+            last, num_chars, number, is_cut = after, 0, 0, False
+            for index, chars in connection.execute(lengths).all():
+                num_chars += chars
+                if is_cut := max_chars is not None and number > 0 and num_chars > max_chars:
+                    break
+                last, number = index, number + 1
+            query = select(RESULTS).where(*behind, RESULTS.c.index <= last).order_by(RESULTS.c.index)
+            found = tuple(read_result(row) for row in connection.execute(query).mappings())
+        return ResultsPage(results=found, is_last=number < limit and not is_cut)
 
     def outcomes(self, job_ids: Sequence[str]) -> dict[str, Document]:
         """What came of jobs of one part that succeeded, by their ids, which the caller knows to be the tenant's."""

@@ -1,4 +1,4 @@
-"""Threads of one process that work together, or one of them alone: what has killed a worker is tried with nobody beside it."""
+"""Threads of a process that work together, or one of them alone: what a worker died with is tried with none beside it."""
 
 from __future__ import annotations
 

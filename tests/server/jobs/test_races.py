@@ -1,4 +1,4 @@
-"""Two transactions of PostgreSQL that meet: a job that was answered with OK keeps its uploads, whoever deletes meanwhile."""
+"""Two transactions of PostgreSQL that meet: a job that was answered with OK keeps its uploads, whoever deletes."""
 
 from __future__ import annotations
 

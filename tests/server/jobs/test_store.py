@@ -21,7 +21,7 @@ from asr.errors import (
     UploadNotFoundError,
 )
 from server.jobs.database import Database
-from server.jobs.leases import WORKER_DIED, Leases
+from server.jobs.leases import MAX_RESULT_CHARS, TOO_LARGE, WORKER_DIED, Leases
 from server.jobs.records import Failure, NewJob, NewPart
 from server.jobs.states import JobKind, JobState
 from server.jobs.store import JobStore
@@ -148,6 +148,29 @@ def test_a_job_from_its_creation_to_its_results(store: JobStore, leases: Leases,
     ]
     assert [one.index for one in store.results("t", BATCH, job.id, limit=2, after=1)] == [2]
     assert not leases.has_open_jobs([BATCH])
+
+
+def test_a_page_of_results_holds_what_a_client_can_take(store: JobStore, leases: Leases) -> None:
+    job = store.create(a_job(num_parts=5), max_open=1)
+    for _ in range(5):
+        lease = leases.claim([BATCH])
+        assert lease is not None and leases.complete(lease, {"text": "x" * 1000})
+    pages, after, is_last = list[list[int]](), -1, False
+    while not is_last:
+        page = store.results_page("t", BATCH, job.id, limit=4, after=after, max_chars=2500)
+        pages.append([one.index for one in page.results])
+        after, is_last = pages[-1][-1], page.is_last
+    assert pages == [[0, 1], [2, 3], [4]]
+    page = store.results_page("t", BATCH, job.id, limit=2, after=-1, max_chars=1)
+    assert [one.index for one in page.results] == [0] and not page.is_last
+
+
+def test_a_result_that_no_client_could_take_is_a_failure(store: JobStore, leases: Leases) -> None:
+    job = store.create(a_job(num_parts=1), max_open=1)
+    lease = leases.claim([BATCH])
+    assert lease is not None and leases.complete(lease, {"text": "x" * MAX_RESULT_CHARS})
+    failure = store.get("t", BATCH, job.id).failure
+    assert failure is not None and failure.reason == TOO_LARGE
 
 
 def test_an_expired_lease_is_anothers_and_commits_nothing(

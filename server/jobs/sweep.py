@@ -16,12 +16,11 @@ from server.jobs.options import DAY_S, HOUR_S, JobsOptions
 from server.jobs.rows import BATCH, OPEN_STATES
 from server.jobs.schema import JOB_UPLOADS, JOBS, UPLOADS
 from server.jobs.store import drop_jobs
-from server.jobs.uploads import UploadStore
+from server.jobs.uploads import UNFINISHED_S, UploadStore
 
 ADAPTATIONS = "adaptations"
 """Folder of what trainings need, a folder for each job."""
 JOBS_AT_ONCE = 20  # in one transaction: a job has up to 100,000 parts
-UNFINISHED_S = HOUR_S  # after which an upload that is not complete, or a file without a row, is nobody's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

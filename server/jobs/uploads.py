@@ -9,8 +9,9 @@ import hashlib
 import os
 import re
 import threading
+import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
@@ -18,6 +19,7 @@ from sqlalchemy.sql import and_
 
 from asr.errors import (
     InputError,
+    LexituneError,
     LimitError,
     OptionError,
     ResourceError,
@@ -26,6 +28,7 @@ from asr.errors import (
     UploadNotFoundError,
 )
 from server.jobs.database import Database
+from server.jobs.options import HOUR_S
 from server.jobs.records import Upload
 from server.jobs.rows import OPEN_STATES, is_id, read_upload
 from server.jobs.schema import JOB_UPLOADS, JOBS, UPLOADS
@@ -34,6 +37,10 @@ from server.jobs.store import Before
 FOLDER = "uploads"
 PARTIAL_SUFFIX = ".part"
 MAX_NAME = 255
+UNFINISHED_S = (
+    HOUR_S  # without a byte, after which an upload that is not complete, or a file without a row, is nobody's
+)
+TOUCH_S = UNFINISHED_S / 12  # between two notes that bytes still come
 STORED_RETRY_S = 600.0  # room comes with what is deleted, or expires
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -46,10 +53,19 @@ class UploadStore:
         database: of the jobs.
         folder: that servers and workers share.
         max_file_bytes: of one file.
+        clock: seconds, of this process alone.
     """
 
-    def __init__(self, database: Database, folder: Path, *, max_file_bytes: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        max_file_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
+        self.clock = clock
         self.folder = folder / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self._max_file_bytes = max_file_bytes
@@ -94,12 +110,17 @@ class UploadStore:
         with self._database.writing() as connection:
             values = {"sha256": sha256, "created_at": self._database.now(connection)}
             changed = connection.execute(UPLOADS.update().where(UPLOADS.c.id == upload_id).values(**values))
-            if not changed.rowcount:  # swept, for it took too long
-                raise UnavailableError(
-                    "the upload took too long and its room was given away; send the file again"
-                )
+            if not changed.rowcount:
+                raise _given_away()
             row = connection.execute(select(UPLOADS).where(UPLOADS.c.id == upload_id)).mappings().one()
             return read_upload(row)
+
+    def touch(self, upload_id: str) -> bool:
+        """Bytes of a file still come; False if its room was given away."""
+        with self._database.writing() as connection:
+            values = {"created_at": self._database.now(connection)}
+            changed = connection.execute(UPLOADS.update().where(UPLOADS.c.id == upload_id).values(**values))
+        return changed.rowcount > 0
 
     def forget(self, upload_id: str) -> None:
         """Give the room of a file back that did not come whole."""
@@ -200,6 +221,7 @@ class UploadWriter:
         self._partial = path.with_name(path.name + PARTIAL_SUFFIX)
         self._digest = hashlib.sha256()
         self._num_bytes = 0
+        self._touched_s = store.clock()
         self._is_kept = self._is_closed = False
         self._lock = threading.Lock()  # a call that is cancelled closes while a thread of it still writes
         try:
@@ -214,6 +236,7 @@ class UploadWriter:
         Raises:
             InputError: more than were announced.
             ResourceError: they cannot be written.
+            UnavailableError: its room was given away, for it was not heard of.
         """
         with self._lock:
             self._check_open()
@@ -227,6 +250,18 @@ class UploadWriter:
                 self._stream.write(content)
             except OSError as error:
                 raise _unwritable(error) from error
+            self._touch()
+
+    def _touch(self) -> None:
+        if (now_s := self._store.clock()) < self._touched_s + TOUCH_S:
+            return
+        try:
+            is_there = self._store.touch(self._id)
+        except (UnavailableError, ResourceError):
+            return  # there is time to try again
+        if not is_there:
+            raise _given_away()
+        self._touched_s = now_s
 
     def finish(self) -> Upload:
         """All bytes were written: they are put in their place.
@@ -297,7 +332,15 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _unwritable(error: OSError) -> ResourceError:
+def _given_away() -> UnavailableError:
+    return UnavailableError(
+        "nothing of the upload came for too long and its room was given away; send the file again"
+    )
+
+
+def _unwritable(error: OSError) -> LexituneError:
+    if isinstance(error, FileNotFoundError):  # swept
+        return _given_away()
     return ResourceError(
         f"the file cannot be written: {error.strerror}; nothing of it is kept: free some space on the disk of "
         "jobs.folder and send it again"

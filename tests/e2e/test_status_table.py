@@ -218,6 +218,20 @@ def sends_file(*contents: bytes, size_bytes: int, waits: bool = False) -> Callab
     return cause
 
 
+def sends_a_file_for_ever(server: Server) -> None:
+    over = threading.Event()
+
+    def requests() -> Iterator[uploads_pb2.UploadFileRequest]:
+        yield uploads_pb2.UploadFileRequest(spec=uploads_pb2.UploadSpec(name="a.wav", size_bytes=1 << 20))
+        while not over.wait(0.1):  # a slow line
+            yield uploads_pb2.UploadFileRequest(content=b"1")
+
+    with grpc.insecure_channel(server.address) as channel:
+        call = uploads_pb2_grpc.UploadsStub(channel).UploadFile.future(requests())
+        call.add_done_callback(lambda _: over.set())
+        call.result()
+
+
 def sends_file_while_another_is_sent(server: Server) -> None:
     begun, over = threading.Event(), threading.Event()
 
@@ -299,6 +313,7 @@ OPEN = {
     "upload too long": row(sends_file(b"12", size_bytes=1), INVALID, "INVALID_INPUT"),
     "upload too short": row(sends_file(b"1", size_bytes=2), INVALID, "INVALID_INPUT"),
     "upload idle": row(sends_file(b"1", size_bytes=2, waits=True), ABORTED, "IDLE"),
+    "upload too slow": row(sends_a_file_for_ever, ABORTED, "MAX_DURATION"),
     "upload too large": row(
         sends_file(size_bytes=(1 << 20) + 1), INVALID, "INVALID_INPUT", "spec.size_bytes"
     ),
@@ -360,6 +375,7 @@ def open_server(
         roots={"here": str(folder)},
         max_file_mb=1,
         max_uploads=1,
+        max_upload_s=2,
         max_open_jobs=2,
     )
     config = ServerConfig(

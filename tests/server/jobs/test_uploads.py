@@ -15,6 +15,7 @@ from asr.errors import (
     LimitError,
     OptionError,
     ResourceError,
+    UnavailableError,
     UploadInUseError,
     UploadNotFoundError,
 )
@@ -27,7 +28,7 @@ from server.jobs.schema import UPLOADS
 from server.jobs.states import JobKind
 from server.jobs.store import JobStore
 from server.jobs.sweep import ADAPTATIONS, JOBS_AT_ONCE, sweep
-from server.jobs.uploads import UploadStore
+from server.jobs.uploads import UNFINISHED_S, UploadStore
 
 ROOM = 1000
 
@@ -185,6 +186,30 @@ def test_what_is_over_its_time_goes(
     assert sweep(database, uploads, tmp_path, options).jobs == 1
     assert [one.id for one in store.page("t", JobKind.BATCH, limit=9)] == [open_job]
     assert done_job != open_job and idle.id
+
+
+def test_an_upload_lives_while_bytes_come(database: Database, clock: Any, tmp_path: Path) -> None:
+    uploads = UploadStore(database, tmp_path, max_file_bytes=500, clock=clock)
+    writer = uploads.begin("t", "a.wav", 100, "", max_stored_bytes=ROOM)
+    for _ in range(100):
+        clock.now_s += UNFINISHED_S / 10
+        writer.write(b"x")
+        assert sweep(database, uploads, tmp_path, JobsOptions()).uploads == 0
+    assert writer.finish().size_bytes == 100
+    writer.close()
+
+
+@pytest.mark.parametrize("then", ["write", "finish"])
+def test_an_upload_that_was_swept_says_so(database: Database, clock: Any, tmp_path: Path, then: str) -> None:
+    uploads = UploadStore(database, tmp_path, max_file_bytes=500, clock=clock)
+    writer = uploads.begin("t", "a.wav", 1 + (then == "write"), "", max_stored_bytes=ROOM)
+    writer.write(b"x")
+    clock.now_s += 2 * UNFINISHED_S
+    assert sweep(database, uploads, tmp_path, JobsOptions()).uploads == 1
+    with pytest.raises(UnavailableError, match="send the file again"):
+        writer.write(b"x") if then == "write" else writer.finish()
+    writer.close()
+    assert files(uploads) == []
 
 
 def test_a_sweep_takes_more_than_one_statement_has_room_for(

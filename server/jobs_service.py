@@ -50,6 +50,17 @@ class JobsService:
         """Ask the store, on a thread."""
         return await asyncio.to_thread(lambda: question(self._installation.get()))
 
+    async def asked_before(self, request_id: str, payload_sha256: str) -> Job | None:
+        """The caller's job of this request_id, whatever has become of its model and files since.
+
+        Raises:
+            AlreadyExistsError: it was asked for otherwise.
+        """
+        tenant, kind = current_caller().name, self._kind
+        return await self.ask(
+            lambda parts: parts.store.asked_before(tenant, kind, request_id, payload_sha256)
+        )
+
     async def get(self, job_id: str) -> Job:
         """The caller's job.
 

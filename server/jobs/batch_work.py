@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr.biasing.phrases import Phrase, PhraseSet
+from asr.biasing.phrases import Phrase, PhraseReport, PhraseSet, PhraseState
 from asr.errors import AudioError, OptionError
 from asr.results import Segment, Transcript
 from asr.streaming.messages import MAX_CHANNELS
@@ -161,3 +161,16 @@ def read_phrases(document: Sequence[Sequence[Any]]) -> PhraseSet | None:
         for text, boost, sounds_like, critical in document
     )
     return PhraseSet(phrases) if phrases else None
+
+
+def reports_document(reports: Sequence[PhraseReport]) -> list[list[str]]:
+    """What became of a job's phrases, as its spec holds it, to be told again when the job is asked for again."""
+    return [[one.text, one.state.value, one.reason] for one in reports]
+
+
+def read_reports(spec: Document) -> list[PhraseReport]:
+    """As it was kept."""
+    return [
+        PhraseReport(text=text, state=PhraseState(state), reason=reason)
+        for text, state, reason in spec["reports"]
+    ]

@@ -50,26 +50,24 @@ class JobStore:
         """
         with self._database.writing() as connection:
             self._database.alone(connection, new.tenant)
-            known = connection.execute(
-                select(JOBS).where(
-                    JOBS.c.tenant == new.tenant,
-                    JOBS.c.kind == new.kind.value,
-                    JOBS.c.request_id == new.request_id,
-                )
-            )
-            if (row := known.mappings().one_or_none()) is not None:
-                if row["payload_sha256"] != new.payload_sha256:
-                    raise AlreadyExistsError(
-                        f"request_id {new.request_id!r} names job {row['id']}, which was asked for otherwise; give "
-                        "another request_id for another job"
-                    )
-                return read_job(row)
+            known = _asked_before(connection, new.tenant, new.kind, new.request_id, new.payload_sha256)
+            if known is not None:
+                return known
             _check_room(connection, new.tenant, max_open)
             _check_uploads(connection, new)
             job_id = uuid.uuid4().hex
             self._insert(connection, job_id, new)
             made = connection.execute(select(JOBS).where(JOBS.c.id == job_id))
             return read_job(made.mappings().one())
+
+    def asked_before(self, tenant: str, kind: JobKind, request_id: str, payload_sha256: str) -> Job | None:
+        """The job that was kept when the same was asked for before, whether or not its inputs are still there.
+
+        Raises:
+            AlreadyExistsError: the request_id names a job of the tenant's that was asked for otherwise.
+        """
+        with self._database.reading() as connection:
+            return _asked_before(connection, tenant, kind, request_id, payload_sha256)
 
     def get(self, tenant: str, kind: JobKind, job_id: str) -> Job:
         """One job.
@@ -230,6 +228,23 @@ def drop_uploads(connection: Connection, upload_ids: Iterable[str]) -> list[str]
         connection.execute(UPLOADS.delete().where(UPLOADS.c.id.in_(free)))
         gone += free
     return gone
+
+
+def _asked_before(
+    connection: Connection, tenant: str, kind: JobKind, request_id: str, payload_sha256: str
+) -> Job | None:
+    query = select(JOBS).where(
+        JOBS.c.tenant == tenant, JOBS.c.kind == kind.value, JOBS.c.request_id == request_id
+    )
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        return None
+    if row["payload_sha256"] != payload_sha256:
+        raise AlreadyExistsError(
+            f"request_id {request_id!r} names job {row['id']}, which was asked for otherwise; give another request_id "
+            "for another job"
+        )
+    return read_job(row)
 
 
 def _check_room(connection: Connection, tenant: str, max_open: int) -> None:

@@ -23,6 +23,7 @@ from server.jobs.schema import JOBS, PARTS, RESULTS
 from server.jobs.states import Counts, JobKind, PartState, Trial, begun, settled
 
 WORKER_DIED = "WORKER_DIED"
+ATTEMPTS = "ATTEMPTS"
 TOO_LARGE = "RESULT_TOO_LARGE"
 MAX_RESULT_CHARS = 32 << 20  # of one part; asr.client takes messages of twice as much
 _LEASED, _WAITING = PartState.LEASED.value, PartState.WAITING.value
@@ -89,13 +90,14 @@ class Leases:
         """A part cannot be done, now or ever; False as for :meth:`complete`."""
         return self._settle(lease, PartState.FAILED, failure=failure)
 
-    def release(self, lease: Lease, *, delay_s: float = 0.0, counts: bool = True) -> bool:
+    def release(self, lease: Lease, *, delay_s: float = 0.0, counts: bool = True, error: str = "") -> bool:
         """Give a part back undone, to be claimed again after ``delay_s``.
 
         Args:
             lease: as it was claimed.
             delay_s: how long nobody shall claim it.
             counts: whether this was an attempt. If it was the last, the next claim fails the part.
+            error: how it ended, for people: told if no attempt is left.
         """
         with self._database.writing() as connection:
             released = connection.execute(
@@ -107,6 +109,7 @@ class Leases:
                     leased_until=None,
                     available_at=self._database.now(connection) + delay_s,
                     attempts=PARTS.c.attempts - (0 if counts else 1),
+                    error=error or PARTS.c.error,
                 )
             )
         return released.rowcount > 0
@@ -177,10 +180,13 @@ class Leases:
         )
 
     def _give_up(self, connection: Connection, row: RowMapping, part: RowMapping) -> None:
+        last = f"; the last error: {part['error']}" if part["error"] else ""
+        if part["state"] == _LEASED:
+            reason, how = WORKER_DIED, f"its worker died{last}; the machine's log may say why"
+        else:
+            reason, how = ATTEMPTS, f"each attempt failed{last or '; the logs of the workers say why'}"
         failure = Failure(
-            reason=WORKER_DIED,
-            message=f"begun {part['attempts']} times and never ended: its workers died or gave it back each time; their "
-            "logs say why, and jobs.max_attempts how often it is tried",
+            reason=reason, message=f"begun {part['attempts']} times, which is jobs.max_attempts: {how}"
         )
         self._write(connection, row, part, PartState.FAILED, document=None, failure=failure, audio_s=0.0)
 

@@ -54,6 +54,7 @@ PARTS = Table(
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("trial", String(16), nullable=False, default="together"),
+    Column("error", Text, nullable=False, default=""),  # of the last attempt that ended with one
     Column("available_at", Double, nullable=False, default=0.0),
     Column("token", String(40)),
     Column("leased_until", Double),

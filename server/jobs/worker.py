@@ -1,8 +1,9 @@
 """A worker: threads that claim parts, do them and commit what came of it, and one that keeps their leases alive.
 
-What a part raises decides what becomes of it: an error of the input is its result; a machine without room, a registry
-that cannot be reached or a database that is away gives it back for later and counts as no attempt; anything else is an
-attempt. A thread never ends with an error. A part with which a worker has died is done while no other of its kind is.
+What a part raises decides what becomes of it: an error of ours that does not pass is its result; a machine without room,
+a registry that cannot be reached or a database that is away gives it back for later and counts as no attempt; anything
+else is an attempt. A thread never ends with an error. A part with which a worker has died is done while no other of its
+kind is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from asr.errors import (
     AudioError,
     InputError,
     LexituneError,
+    LimitError,
+    MissingDependencyError,
     ModelError,
     NotFoundError,
     NotPermittedError,
@@ -35,6 +38,7 @@ from server.jobs.turns import Turns
 POLL_S = 0.5  # between two looks for work where there is none: no database tells of it
 RETRY_S = 2.0  # before what could not be done for want of room or a connection
 MAX_RETRY_S = 30.0
+_PASSING = (ResourceError, UnavailableError, LimitError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _LOG = logging.getLogger("lexitune.worker")
@@ -210,7 +214,7 @@ class Worker:
         failure = failure_of(error)
         if failure is not None:
             return lambda: self._leases.fail(lease, failure)
-        if isinstance(error, ResourceError | UnavailableError) or getattr(error, "errno", None) in _FULL:
+        if isinstance(error, _PASSING) or getattr(error, "errno", None) in _FULL:
             _LOG.warning("%s of job %s is put off: %s", lease.name, lease.job_id, error)
             return lambda: self._leases.release(lease, delay_s=RETRY_S, counts=False)
         error_id = uuid.uuid4().hex[:12]
@@ -218,7 +222,8 @@ class Worker:
             "%s of job %s failed, attempt %d, id %s",
             lease.name, lease.job_id, lease.attempt, error_id, exc_info=error,
         )  # fmt: skip
-        return lambda: self._leases.release(lease, delay_s=RETRY_S)
+        told = f"a fault of the worker ({type(error).__name__}), id {error_id}: its log says more; please report it"
+        return lambda: self._leases.release(lease, delay_s=RETRY_S, error=told)
 
     def _commit(self, held: Held, commit: Callable[[], bool]) -> None:
         """Commit, as often as it takes; a lease that is lost meanwhile refuses it."""
@@ -268,4 +273,8 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(reason="INVALID_INPUT", message=str(error))
     if isinstance(error, ModelError):
         return Failure(reason="MODEL_FAILED", message=str(error))
+    if isinstance(error, MissingDependencyError):
+        return Failure(reason="MISSING_DEPENDENCY", message=str(error))
+    if isinstance(error, LexituneError) and not isinstance(error, _PASSING):
+        return Failure(reason=getattr(error, "reason", "") or "FAILED", message=str(error))
     return None

@@ -10,10 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from asr.errors import AudioError, ModelError, ModelNotFoundError, ResourceError, UnavailableError
+from asr.errors import (
+    AlreadyExistsError,
+    AudioError,
+    LexituneError,
+    MissingDependencyError,
+    ModelError,
+    ModelNotFoundError,
+    ResourceError,
+    UnavailableError,
+)
 from server.jobs import worker as worker_module
 from server.jobs.database import Database
-from server.jobs.leases import WORKER_DIED, Leases
+from server.jobs.leases import ATTEMPTS, Leases
 from server.jobs.records import Document, Job, NewJob, NewPart
 from server.jobs.states import JobKind, JobState
 from server.jobs.store import JobStore
@@ -100,14 +109,22 @@ def raising(error: Exception, *, times: int = 99) -> Act:
         (ModelNotFoundError("none"), "INVALID_INPUT"),
         (ModelError("broken"), "MODEL_FAILED"),
         (PartFailed("TIME_LIMIT", "long"), "TIME_LIMIT"),
-        (RuntimeError("a bug"), WORKER_DIED),
-        (MemoryError(), WORKER_DIED),
+        (MissingDependencyError("pip install"), "MISSING_DEPENDENCY"),
+        (AlreadyExistsError("a name"), "FAILED"),
+        (LexituneError("odd"), "FAILED"),
+        (RuntimeError("a bug in /secret/path"), ATTEMPTS),
+        (MemoryError(), ATTEMPTS),
     ],
 )
 def test_what_cannot_be_done_fails_with_its_reason(bench: Bench, error: Exception, reason: str) -> None:
     with bench.worker(raising(error)):
         over = bench.over()
     assert over.state is JobState.FAILED and over.failure is not None and over.failure.reason == reason
+    if reason == ATTEMPTS:
+        assert type(error).__name__ in over.failure.message and "begun 3 times" in over.failure.message
+        assert "/secret" not in over.failure.message
+    else:
+        assert over.failure.message == str(error)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from server.jobs.records import Document, Lease
 from server.jobs.sweep import ADAPTATIONS
 from server.jobs.worker import Held, Lost, PartFailed, Stopping
 from training.progress import OUT_OF_MEMORY
+from training.shown import without_paths
 
 FILES = ("text", "terms", "templates")
 MANIFESTS = ("train", "dev", "test", "general")
@@ -60,15 +61,29 @@ class AdaptationWork:
         """See :class:`server.jobs.worker.Work`."""
         folder = self._folder / held.lease.job_id
         folder.mkdir(parents=True, exist_ok=True)
-        task = self._task(held.lease, folder)
+        names = {**self._inputs.shown, str(folder): "the job's folder"}
+        try:
+            return self._adapt(held, folder, names), 0.0
+        except LexituneError as error:
+            error.args = (without_paths(str(error), names),)
+            raise
+
+    def _adapt(self, held: Held, folder: Path, names: dict[str, str]) -> Document:
+        task = self._task(held.lease, folder, names)
         progress = _Progress(held.lease.progress)
         with _running(task, folder / "training.log") as events:
-            document = self._follow(held, events, progress)
+            document = self._follow(held, lambda wait_s: without_paths(events(wait_s), names), progress)
         shutil.rmtree(folder, ignore_errors=True)
-        return document, 0.0
+        return document
 
-    def _task(self, lease: Lease, folder: Path) -> Document:
-        """What the child is to do; its files are the same for every attempt, or it would begin anew."""
+    def _task(self, lease: Lease, folder: Path, names: dict[str, str]) -> Document:
+        """What the child is to do; its files are the same for every attempt, or it would begin anew.
+
+        Args:
+            lease: of the job.
+            folder: of the job.
+            names: by which the client knows paths; the files' are added.
+        """
         spec, files = lease.spec, dict[str, str]()
         for option in FILES:
             if option in spec["files"]:
@@ -80,6 +95,7 @@ class AdaptationWork:
                 rows = self._inputs.rows(lease.tenant, manifest, field=option)
                 files[option] = str(folder / f"{option}.jsonl")
                 write_manifest(folder / f"{option}.jsonl", map(measured, rows))
+        names.update({path: option for option, path in files.items()})
         return {
             "job": lease.job_id,
             "folder": str(folder / "work"),
@@ -89,6 +105,7 @@ class AdaptationWork:
             "method": spec["method"],
             "config": spec["config"],
             "files": files,
+            "shown": names,
             "workers": self._options.training_workers,
             "memory_bytes": self._options.max_training_memory_mb << 20,
         }

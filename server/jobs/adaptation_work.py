@@ -68,13 +68,15 @@ class AdaptationWork:
             error.args = (without_paths(str(error), names),)
             raise
 
+    def kept(self, lease: Lease) -> None:
+        """See :class:`server.jobs.worker.Work`."""
+        shutil.rmtree(self._folder / lease.job_id, ignore_errors=True)
+
     def _adapt(self, held: Held, folder: Path, names: dict[str, str]) -> Document:
         task = self._task(held.lease, folder, names)
         progress = _Progress(held.lease.progress)
         with _running(task, folder / "training.log") as events:
-            document = self._follow(held, lambda wait_s: without_paths(events(wait_s), names), progress)
-        shutil.rmtree(folder, ignore_errors=True)
-        return document
+            return self._follow(held, lambda wait_s: without_paths(events(wait_s), names), progress)
 
     def _task(self, lease: Lease, folder: Path, names: dict[str, str]) -> Document:
         """What the child is to do; its files are the same for every attempt, or it would begin anew.

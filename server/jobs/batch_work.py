@@ -16,7 +16,7 @@ from asr.streaming.messages import MAX_CHANNELS
 from asr.text.languages import AUTO, known_code
 from server.jobs.inputs import Inputs, Source
 from server.jobs.options import JobsOptions
-from server.jobs.records import Document
+from server.jobs.records import Document, Lease
 from server.jobs.worker import Held
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ class BatchWork:
             recognizer.transcribe(self._read(path, channel), options, phrases=phrases) for channel in channels
         ]
         return transcript_document(transcripts), transcripts[0].duration_s
+
+    def kept(self, lease: Lease) -> None:
+        """See :class:`server.jobs.worker.Work`: nothing is kept for another attempt."""
 
     def _channels(self, path: Path, *, separate: bool) -> Sequence[int | None]:
         """Which channels are recognised, each by itself; None is the mean of all."""

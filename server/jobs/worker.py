@@ -98,6 +98,10 @@ class Work(Protocol):
         """
         ...
 
+    def kept(self, lease: Lease) -> None:
+        """What was done is committed: what was kept for another attempt can go."""
+        ...
+
 
 class Worker:
     """Works until it is told to stop. Its threads are daemons: they end with the process.
@@ -195,13 +199,19 @@ class Worker:
             if lease.is_suspect:
                 self._isolate(held)
             document, audio_s = work(held)
-            return lambda: self._leases.complete(lease, document, audio_s=audio_s)
+            return lambda: self._complete(work, lease, document, audio_s)
         except Lost:
             return lambda: True
         except Stopping:
             return lambda: self._leases.release(lease, counts=False)
         except Exception as error:  # the boundary of a part
             return self._after(lease, error)
+
+    def _complete(self, work: Work, lease: Lease, document: Document, audio_s: float) -> bool:
+        is_kept = self._leases.complete(lease, document, audio_s=audio_s)
+        if is_kept:
+            work.kept(lease)
+        return is_kept
 
     def _isolate(self, held: Held) -> None:
         """The part's turn to be alone has come, or the waiting for it has ended."""

@@ -23,7 +23,7 @@ from asr.errors import (
 from server.jobs import worker as worker_module
 from server.jobs.database import Database
 from server.jobs.leases import ATTEMPTS, Leases
-from server.jobs.records import Document, Job, NewJob, NewPart
+from server.jobs.records import Document, Job, Lease, NewJob, NewPart
 from server.jobs.states import JobKind, JobState
 from server.jobs.store import JobStore
 from server.jobs.worker import Held, PartFailed, Worker
@@ -39,10 +39,14 @@ class Doing:
 
     def __init__(self, act: Act) -> None:
         self._act = act
+        self.kept_tokens: list[str] = []
 
     def __call__(self, held: Held) -> tuple[Document, float]:
         self._act(held)
         return {"attempt": held.lease.attempt}, 1.0
+
+    def kept(self, lease: Lease) -> None:
+        self.kept_tokens.append(lease.token)
 
 
 @pytest.fixture(autouse=True)
@@ -156,6 +160,23 @@ def test_work_that_outlasts_its_lease_keeps_it(tmp_path: Path) -> None:
         assert bench.over().state is JobState.SUCCEEDED
     assert len(began) == 1
     bench.database.close()
+
+
+def test_only_what_was_committed_is_cleared_away(bench: Bench) -> None:
+    """Of two that did a part, the one that was too late leaves the other's folder alone."""
+    tokens: list[str] = []
+
+    def act(held: Held) -> None:
+        tokens.append(held.lease.token)
+        if len(tokens) == 1:
+            assert bench.leases.release(held.lease, counts=False)  # as if it had been taken for dead
+
+    work = Doing(act)
+    made = Worker(bench.leases, {BATCH: work}, {BATCH: 1})
+    made.start()
+    assert bench.over().state is JobState.SUCCEEDED
+    made.stop(5)
+    assert len(tokens) == 2 and work.kept_tokens == tokens[1:]
 
 
 def test_a_cancelled_part_is_told_so(tmp_path: Path) -> None:

@@ -83,11 +83,7 @@ class JobsService:
     async def delete(self, job_id: str) -> None:
         """Delete the caller's job, and the files that were its alone."""
         tenant, kind = current_caller().name, self._kind
-
-        def delete(parts: Installation) -> None:
-            parts.uploads.remove_files(parts.store.delete(tenant, kind, job_id))
-
-        await self.ask(delete)
+        await self.ask(lambda parts: parts.delete(tenant, kind, job_id))
 
     async def watch(self, job_id: str) -> AsyncIterator[Job]:
         """The caller's job now and whenever it is another, until it is over.

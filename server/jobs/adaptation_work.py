@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from asr import errors
 from asr.data.manifest import measured, write_manifest
-from asr.errors import LexituneError, ResourceError
+from asr.errors import LexituneError, ResourceError, UnavailableError
 from server.jobs.inputs import Inputs, ManifestSource, Source
 from server.jobs.leases import Leases
 from server.jobs.options import JobsOptions
@@ -67,6 +67,10 @@ class AdaptationWork:
         except LexituneError as error:
             error.args = (without_paths(str(error), names),)
             raise
+        finally:  # no process writes there any more
+            with contextlib.suppress(UnavailableError):  # then the sweep does it
+                if not self._leases.is_kept(held.lease.job_id):
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def kept(self, lease: Lease) -> None:
         """See :class:`server.jobs.worker.Work`."""

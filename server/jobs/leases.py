@@ -129,6 +129,12 @@ class Leases:
             change_job(connection, row, progress=dumped(progress))
         return True
 
+    def is_kept(self, job_id: str) -> bool:
+        """Whether a job is there, over or not; it is not once it was deleted."""
+        with self._database.reading() as connection:
+            found = connection.execute(select(JOBS.c.id).where(JOBS.c.id == job_id))
+            return found.one_or_none() is not None
+
     def has_open_jobs(self, kinds: Collection[JobKind]) -> bool:
         """Whether anything is left to do, now or later."""
         with self._database.reading() as connection:

@@ -15,6 +15,7 @@ from server.jobs.database import Database
 from server.jobs.options import DAY_S, HOUR_S, JobsOptions
 from server.jobs.rows import BATCH, OPEN_STATES
 from server.jobs.schema import JOB_UPLOADS, JOBS, UPLOADS
+from server.jobs.states import JobKind
 from server.jobs.store import drop_jobs
 from server.jobs.uploads import UNFINISHED_S, UploadStore
 
@@ -99,18 +100,24 @@ def _drop_expired(
 
 
 def _sweep_files(database: Database, uploads: UploadStore, folder: Path) -> int:
-    """Remove files and folders that have no row, for a kill came between the two."""
+    """Remove files that have no row, for a kill came between the two, and folders of jobs that are gone or over."""
+    adaptations = folder / ADAPTATIONS
+    folders = list(adaptations.iterdir()) if adaptations.is_dir() else []  # each was made after its job's row
     with database.reading() as connection:
         names = set(connection.execute(select(UPLOADS.c.file_name)).scalars())
-        open_jobs = set(connection.execute(select(JOBS.c.id).where(JOBS.c.state.in_(OPEN_STATES))).scalars())
+        is_open = {
+            job_id: state in OPEN_STATES
+            for job_id, state in connection.execute(
+                select(JOBS.c.id, JOBS.c.state).where(JOBS.c.kind == JobKind.ADAPTATION.value)
+            )
+        }
     number = 0
     for path in uploads.folder.iterdir():
         if path.name.removesuffix(".part") not in names and _is_old(path):
             path.unlink(missing_ok=True)
             number += 1
-    adaptations = folder / ADAPTATIONS
-    for path in adaptations.iterdir() if adaptations.is_dir() else ():
-        if path.name not in open_jobs and _is_old(path):
+    for path in folders:
+        if path.name not in is_open or (not is_open[path.name] and _is_old(path)):
             shutil.rmtree(path, ignore_errors=True)
             number += 1
     return number

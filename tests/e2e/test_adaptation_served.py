@@ -211,6 +211,29 @@ def test_a_training_that_is_killed_is_begun_again_and_one_that_is_cancelled_ends
     assert text.upload_id not in {one.id for one in client.uploads()}
 
 
+def test_an_adaptation_that_is_deleted_while_it_runs_leaves_nothing(
+    client: JobsClient,
+    config: ServerConfig,
+    installation: Installation,
+    sentences: bytes,
+    lexitune_home: Path,
+) -> None:
+    text = FileOnServer(upload_id=client.upload(sentences, name="text.txt").id)
+    job = client.create_adaptation_job(
+        Adaptation(name="never", base="small-ctc", text=text, config_toml=CONFIG)
+    )
+    worker = make_worker(
+        replace(config, jobs=replace(config.jobs, lease_s=0.5)), installation, Kind.ADAPTATION
+    )
+    worker.start()
+    folder = lexitune_home / "jobs" / "adaptations" / job.id
+    next(one for one in client.watch_adaptation_job(job.id) if one.stage)
+    assert folder.exists()
+    client.delete_adaptation_job(job.id)
+    worker.stop(10)
+    assert _trainings() == [] and not folder.exists()
+
+
 def test_a_training_that_takes_too_much_fails_and_says_so(
     client: JobsClient, config: ServerConfig, installation: Installation, sentences: bytes
 ) -> None:

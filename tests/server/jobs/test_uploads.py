@@ -169,9 +169,8 @@ def test_what_is_over_its_time_goes(
     hanging = uploads.begin("t", "b", 1, "", max_stored_bytes=ROOM)
     orphans = (uploads.folder / "left.wav", tmp_path / ADAPTATIONS / "left")
     orphans[0].write_bytes(b"")
-    orphans[1].mkdir(parents=True)
-    for path in orphans:
-        os.utime(path, (0, 0))
+    orphans[1].mkdir(parents=True)  # of a job that was deleted: it goes at once
+    os.utime(orphans[0], (0, 0))
     young = uploads.folder / "young.wav"
     young.write_bytes(b"")
     assert sweep(database, uploads, tmp_path, options).files == 2
@@ -232,6 +231,28 @@ def test_a_sweep_takes_more_than_one_statement_has_room_for(
     clock.now_s += 3 * DAY_S
     swept = sweep(database, uploads, tmp_path, JobsOptions(result_days=2))
     assert (swept.jobs, swept.uploads) == (jobs, number)
+
+
+def test_nothing_is_left_of_an_adaptation_that_was_deleted(tmp_path: Path) -> None:
+    parts = Installation.open(
+        JobsOptions(database=f"sqlite:///{tmp_path / 'jobs.db'}", folder=str(tmp_path / "files"))
+    )
+    kept = send(parts.uploads)
+    new = NewJob(
+        tenant="t", kind=JobKind.ADAPTATION, request_id="one", payload_sha256="", spec={},
+        parts=(NewPart(name="0", document={}),), upload_ids=frozenset({kept.id}),
+    )  # fmt: skip
+    job = parts.store.create(new, max_open=1)
+    folder = parts.folder / ADAPTATIONS / job.id
+    (folder / "work").mkdir(parents=True)
+    (folder / "work" / "checkpoint").write_bytes(b"of the tenant's speech")
+    assert parts.sweep().files == 0 and folder.exists()
+    parts.delete("t", JobKind.ADAPTATION, job.id)
+    assert [path for path in parts.folder.rglob("*") if path.is_file()] == []
+    assert not folder.exists()
+    folder.mkdir()  # by a worker that is killed before it finds that the job is gone
+    assert parts.sweep().files == 1 and not folder.exists()
+    parts.database.close()
 
 
 def test_a_full_disk_is_said_and_spoils_nothing(small_disk: Path, fill: Callable[[Path], Path]) -> None:

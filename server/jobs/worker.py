@@ -177,6 +177,15 @@ class Worker:
                 self._do(lease)
 
     def _do(self, lease: Lease) -> None:
+        """Do a part to its end, whatever happens: the thread goes on."""
+        try:
+            self._try(lease)
+        except Exception as error:  # the thread's boundary: what came of the part cannot be kept
+            told = _fault(lease, error)
+            with self._logged("give back", lease):
+                self._leases.release(lease, delay_s=RETRY_S, error=told)
+
+    def _try(self, lease: Lease) -> None:
         work = self._works[lease.kind]
         longest_s = work.max_s * (1 + lease.is_suspect)  # it waits until what was begun before it has ended
         held = Held(lease=lease, deadline_s=time.monotonic() + longest_s)
@@ -227,12 +236,7 @@ class Worker:
         if isinstance(error, _PASSING) or getattr(error, "errno", None) in _FULL:
             _LOG.warning("%s of job %s is put off: %s", lease.name, lease.job_id, error)
             return lambda: self._leases.release(lease, delay_s=RETRY_S, counts=False)
-        error_id = uuid.uuid4().hex[:12]
-        _LOG.error(
-            "%s of job %s failed, attempt %d, id %s",
-            lease.name, lease.job_id, lease.attempt, error_id, exc_info=error,
-        )  # fmt: skip
-        told = f"a fault of the worker ({type(error).__name__}), id {error_id}: its log says more; please report it"
+        told = _fault(lease, error)
         return lambda: self._leases.release(lease, delay_s=RETRY_S, error=told)
 
     def _commit(self, held: Held, commit: Callable[[], bool]) -> None:
@@ -271,6 +275,18 @@ class Worker:
             _LOG.warning("cannot %s%s: %s", what, of_job, error)
         except Exception:  # the thread's boundary
             _LOG.exception("cannot %s", what)
+
+
+def _fault(lease: Lease, error: Exception) -> str:
+    """What a client is told of an error that nobody foresaw, which the log has in full."""
+    error_id = uuid.uuid4().hex[:12]
+    _LOG.error(
+        "%s of job %s failed, attempt %d, id %s",
+        lease.name, lease.job_id, lease.attempt, error_id, exc_info=error,
+    )  # fmt: skip
+    return (
+        f"a fault of the worker ({type(error).__name__}), id {error_id}: its log says more; please report it"
+    )
 
 
 def failure_of(error: Exception) -> Failure | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from asr.errors import (
     AlreadyExistsError,
@@ -23,6 +24,7 @@ from asr.errors import (
 from server.jobs.database import Database
 from server.jobs.leases import MAX_RESULT_CHARS, TOO_LARGE, WORKER_DIED, Leases
 from server.jobs.records import Failure, NewJob, NewPart
+from server.jobs.schema import PARTS
 from server.jobs.states import JobKind, JobState
 from server.jobs.store import JobStore
 
@@ -331,6 +333,13 @@ def test_the_databases_own_clock_is_near(database_uri: str) -> None:
 def test_another_database_is_refused(uri: str) -> None:
     with pytest.raises((OptionError, MissingDependencyError)):
         Database(uri)
+
+
+def test_a_mistake_of_ours_is_not_told_as_a_database_that_is_away(database: Database) -> None:
+    with pytest.raises(IntegrityError), database.writing() as connection:
+        connection.execute(
+            PARTS.insert().values(job_id="none", index=0, tenant="t", name="0", document="{}", state="")
+        )
 
 
 def test_a_database_that_cannot_be_used_is_named_without_its_password(tmp_path: Path) -> None:

@@ -162,6 +162,20 @@ def test_work_that_outlasts_its_lease_keeps_it(tmp_path: Path) -> None:
     bench.database.close()
 
 
+def test_a_result_that_cannot_be_kept_ends_no_thread(bench: Bench) -> None:
+    class Odd(Doing):
+        def __call__(self, held: Held) -> tuple[Document, float]:
+            document, audio_s = super().__call__(held)
+            return {"odd": object()} if held.lease.attempt == 1 else document, audio_s
+
+    made = Worker(bench.leases, {BATCH: Odd(lambda _: None)}, {BATCH: 1})
+    made.start()
+    assert bench.over().state is JobState.SUCCEEDED
+    made.stop(5)
+    (result,) = bench.store.results("", BATCH, bench.job.id, limit=9)
+    assert result.document == {"attempt": 2}
+
+
 def test_only_what_was_committed_is_cleared_away(bench: Bench) -> None:
     """Of two that did a part, the one that was too late leaves the other's folder alone."""
     tokens: list[str] = []

@@ -29,6 +29,7 @@ from asr.models.export import PARITY_RATIO, check_parity, latency_ratio
 from asr.models.resolve import ResolvedModel, resolve_model
 from asr.recognizer import Recognizer
 from asr.registry import Registry, read_card
+from asr.shown import without_paths
 from asr.storage import exclusive, home_dir
 from asr.text.languages import ENGLISH
 from training.checkpoint import CheckpointStore, CurvePoint
@@ -48,7 +49,6 @@ from training.progress import Reporter, SilentReporter
 from training.publish import publish, published_by, run_file
 from training.report import PAGE, AdaptationReport, build_card, build_run
 from training.scoring import GREEDY, SERVED
-from training.shown import without_paths
 from training.spec import AdaptationSpec
 
 PARITY_PROBES = 6
@@ -61,7 +61,7 @@ class Owner:
     Attributes:
         job: a name that no other job ever has: what the job of this name has published is its answer from then on.
         folder: where unfinished work is kept; whoever owns the job removes it.
-        names: what the card says in the place of paths, as for :func:`training.shown.without_paths`.
+        names: what the card says in the place of paths, as for :func:`asr.shown.without_paths`.
     """
 
     job: str

@@ -24,6 +24,7 @@ from typing import IO, Any
 from asr import errors
 from asr.data.manifest import measured, write_manifest
 from asr.errors import LexituneError, ResourceError, UnavailableError
+from asr.shown import without_paths
 from server.jobs.inputs import Inputs, ManifestSource, Source
 from server.jobs.leases import Leases
 from server.jobs.options import JobsOptions
@@ -31,7 +32,6 @@ from server.jobs.records import Document, Lease
 from server.jobs.sweep import ADAPTATIONS
 from server.jobs.worker import Held, Lost, PartFailed, Stopping
 from training.progress import OUT_OF_MEMORY
-from training.shown import without_paths
 
 FILES = ("text", "terms", "templates")
 MANIFESTS = ("train", "dev", "test", "general")

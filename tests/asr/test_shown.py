@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.shown import without_paths
+from asr.shown import without_paths
 
 NAMES = {"/data/calls": "calls", "/data/calls/texts/a.txt": "text", "/jobs/17": "the job's folder"}
 

@@ -53,13 +53,9 @@ class AdaptationServicer(adaptation_pb2_grpc.AdaptationServicer):
             caller = current_caller()
             self._check_permitted(caller, request.name)
             asked = convert_jobs.adaptation_request(request)
-            for field, source in asked.files.items():
-                check_root(caller, source, field)
-            for field, manifest in asked.manifests.items():
-                check_root(caller, manifest.file, f"{field}.file")
-            config = read_config(asked.config_toml)
-            base = await asyncio.to_thread(self._catalog.resolve, asked.base, caller.may_use)
-            job = await self._jobs.ask(lambda parts: self._create(parts, caller, asked, base, config))
+            job = await self._jobs.asked_before(asked.request_id, asked.payload_sha256)
+            if job is None:
+                job = await self._new(caller, asked)
             return answers.create_adaptation_response(*await self._whole(job))
         raise AssertionError("unreachable: the boundary aborts")
 
@@ -108,6 +104,16 @@ class AdaptationServicer(adaptation_pb2_grpc.AdaptationServicer):
         async with status_boundary(context, "WatchAdaptationJob"):
             async for job in self._jobs.watch(request.id):
                 yield answers.watch_adaptation_response(*await self._whole(job))
+
+    async def _new(self, caller: Caller, asked: AdaptationRequest) -> Job:
+        """Keep a job that was not asked for before, or is being asked for twice just now."""
+        for field, source in asked.files.items():
+            check_root(caller, source, field)
+        for field, manifest in asked.manifests.items():
+            check_root(caller, manifest.file, f"{field}.file")
+        config = read_config(asked.config_toml)
+        base = await asyncio.to_thread(self._catalog.resolve, asked.base, caller.may_use)
+        return await self._jobs.ask(lambda parts: self._create(parts, caller, asked, base, config))
 
     def _check_permitted(self, caller: Caller, name: str) -> None:
         if not self._is_allowed:

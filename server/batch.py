@@ -15,13 +15,15 @@ from server.caller import Caller, current_caller
 from server.catalog import Catalog
 from server.convert_jobs import BatchRequest
 from server.errors import status_boundary
-from server.jobs.batch_work import phrases_document
+from server.jobs.batch_work import phrases_document, read_reports, reports_document
 from server.jobs.installation import Installation
 from server.jobs.records import Job, NewJob, NewPart
 from server.jobs.states import JobKind
 from server.jobs_service import JobsService, check_root
 from server.limits import Limits
 from server.vocabulary import Resolved, Vocabularies
+
+MAX_PAGE_CHARS = 2 * answers.MAX_RESULTS_BYTES  # as the store writes them, more than their messages have
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -50,12 +52,10 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
             self._jobs.check_serving()
             caller = current_caller()
             asked = convert_jobs.batch_request(request, self._limits, self._jobs.options)
-            for index, source in enumerate(asked.recordings.values()):
-                check_root(caller, source, f"recordings[{index}].file")
-            model = await asyncio.to_thread(self._catalog.resolve, asked.model, caller.may_use)
-            phrases = await self._vocabularies.resolve(asked.vocabulary, caller.name, "vocabulary")
-            job = await self._jobs.ask(lambda parts: self._create(parts, caller, asked, model, phrases))
-            return answers.create_batch_response(job, phrases.reports, self._jobs.options)
+            job = await self._jobs.asked_before(asked.request_id, asked.payload_sha256)
+            if job is None:
+                job = await self._new(caller, asked)
+            return answers.create_batch_response(job, read_reports(job.spec), self._jobs.options)
         raise AssertionError("unreachable: the boundary aborts")
 
     async def GetBatchJob(  # noqa: N802
@@ -108,11 +108,21 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
         async with status_boundary(context, "ListBatchResults"):
             size, after = convert_jobs.behind_index(request)
             tenant = current_caller().name
-            results = await self._jobs.ask(
-                lambda parts: parts.store.results(tenant, JobKind.BATCH, request.id, limit=size, after=after)
+            page = await self._jobs.ask(
+                lambda parts: parts.store.results_page(
+                    tenant, JobKind.BATCH, request.id, limit=size, after=after, max_chars=MAX_PAGE_CHARS
+                )
             )
-            return answers.results_response(results, size)
+            return answers.results_response(page)
         raise AssertionError("unreachable: the boundary aborts")
+
+    async def _new(self, caller: Caller, asked: BatchRequest) -> Job:
+        """Keep a job that was not asked for before, or is being asked for twice just now."""
+        for index, source in enumerate(asked.recordings.values()):
+            check_root(caller, source, f"recordings[{index}].file")
+        model = await asyncio.to_thread(self._catalog.resolve, asked.model, caller.may_use)
+        phrases = await self._vocabularies.resolve(asked.vocabulary, caller.name, "vocabulary")
+        return await self._jobs.ask(lambda parts: self._create(parts, caller, asked, model, phrases))
 
     def _create(
         self, parts: Installation, caller: Caller, asked: BatchRequest, model: str, phrases: Resolved
@@ -132,6 +142,7 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
                     "language": asked.language,
                     "separate_channels": asked.separate_channels,
                     "phrases": phrases_document(phrases.phrases),
+                    "reports": reports_document(phrases.reports),
                 },
                 parts=tuple(
                     NewPart(name=name, document={"file": source.as_document()})

@@ -14,7 +14,7 @@ from asr.biasing.phrases import PhraseReport
 from asr.v1 import adaptation_pb2, batch_pb2, jobs_pb2, models_pb2, uploads_pb2
 from server import convert_phrases
 from server.jobs.options import DAY_S, JobsOptions
-from server.jobs.records import Document, Failure, Job, PartResult, Upload
+from server.jobs.records import Document, Failure, Job, PartResult, ResultsPage, Upload
 from server.jobs.states import JobState
 
 MAX_RESULTS_BYTES = 2 << 20  # of a page: clients take 4 MiB
@@ -118,17 +118,17 @@ def watch_batch_response(job: Job, options: JobsOptions) -> batch_pb2.WatchBatch
     return batch_pb2.WatchBatchJobResponse(job=batch_job_message(job, options))
 
 
-def results_response(results: Sequence[PartResult], size: int) -> batch_pb2.ListBatchResultsResponse:
+def results_response(page: ResultsPage) -> batch_pb2.ListBatchResultsResponse:
     """A page of results, cut where it would be too large for a client."""
     response = batch_pb2.ListBatchResultsResponse()
     num_bytes = 0
-    for result in results:
+    for result in page.results:
         message = _result(result)
         num_bytes += message.ByteSize()
         if response.results and num_bytes > MAX_RESULTS_BYTES:
             break
         response.results.append(message)
-    if len(response.results) < len(results) or len(results) == size:
+    if page.results and not (page.is_last and len(response.results) == len(page.results)):
         response.next_page_token = page_token(response.results[-1].index)
     return response
 

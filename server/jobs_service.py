@@ -50,6 +50,17 @@ class JobsService:
         """Ask the store, on a thread."""
         return await asyncio.to_thread(lambda: question(self._installation.get()))
 
+    async def asked_before(self, request_id: str, payload_sha256: str) -> Job | None:
+        """The caller's job of this request_id, whatever has become of its model and files since.
+
+        Raises:
+            AlreadyExistsError: it was asked for otherwise.
+        """
+        tenant, kind = current_caller().name, self._kind
+        return await self.ask(
+            lambda parts: parts.store.asked_before(tenant, kind, request_id, payload_sha256)
+        )
+
     async def get(self, job_id: str) -> Job:
         """The caller's job.
 
@@ -72,11 +83,7 @@ class JobsService:
     async def delete(self, job_id: str) -> None:
         """Delete the caller's job, and the files that were its alone."""
         tenant, kind = current_caller().name, self._kind
-
-        def delete(parts: Installation) -> None:
-            parts.uploads.remove_files(parts.store.delete(tenant, kind, job_id))
-
-        await self.ask(delete)
+        await self.ask(lambda parts: parts.delete(tenant, kind, job_id))
 
     async def watch(self, job_id: str) -> AsyncIterator[Job]:
         """The caller's job now and whenever it is another, until it is over.

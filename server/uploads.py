@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -50,7 +51,7 @@ class UploadsServicer(uploads_pb2_grpc.UploadsServicer):
 
     def __init__(self, *, jobs: JobsService, limits: Limits) -> None:
         self._jobs, self._limits = jobs, limits
-        self._num_open = 0
+        self._open: Counter[str] = Counter()  # by tenant
 
     async def UploadFile(  # noqa: N802
         self, request_iterator: Requests, context: Context
@@ -88,16 +89,24 @@ class UploadsServicer(uploads_pb2_grpc.UploadsServicer):
     @contextmanager
     def _place(self) -> Iterator[None]:
         """One of the places for uploads."""
-        if self._num_open >= (most := self._jobs.options.max_uploads):
+        tenant, options = current_caller().name, self._jobs.options
+        if self._open.total() >= (most := options.max_uploads):
             raise LimitError(
                 f"{most} files are being sent to this server, its limit; try again, or have jobs.max_uploads raised",
                 reason="UPLOADS",
             )
-        self._num_open += 1
+        if tenant and self._open[tenant] >= (most := options.max_tenant_uploads):
+            raise LimitError(
+                f"{most} files of this tenant are being sent to this server, its limit; try again when one has ended, or "
+                "have jobs.max_tenant_uploads raised",
+                reason="TENANT_QUOTA",
+            )
+        self._open[tenant] += 1
         try:
             yield
         finally:
-            self._num_open -= 1
+            self._open[tenant] -= 1
+            self._open += Counter()  # forgets those that have none
 
     async def _keep(self, requests: Requests) -> Upload:
         spec = convert_jobs.upload_spec(await self._next(requests, self._limits.first_message_s))
@@ -112,10 +121,19 @@ class UploadsServicer(uploads_pb2_grpc.UploadsServicer):
 
     async def _receive(self, requests: Requests, writer: UploadWriter) -> Upload:
         """Write what comes until the client has sent all."""
-        while (request := await self._next_or_end(requests, self._limits.idle_s)) is not None:
-            self._jobs.check_serving()  # so that a client sends it elsewhere while there is time
-            content = convert_jobs.upload_content(request, self._limits.max_message_bytes)
-            await asyncio.to_thread(writer.write, content)
+        longest_s = self._jobs.options.max_upload_s
+        try:
+            async with asyncio.timeout(longest_s):
+                while (request := await self._next_or_end(requests, self._limits.idle_s)) is not None:
+                    self._jobs.check_serving()  # so that a client sends it elsewhere while there is time
+                    content = convert_jobs.upload_content(request, self._limits.max_message_bytes)
+                    await asyncio.to_thread(writer.write, content)
+        except TimeoutError:
+            raise ExpiredError(
+                f"the upload took {longest_s:g} s, the limit; send it on a faster connection, in parts, or have "
+                "jobs.max_upload_s raised",
+                reason="MAX_DURATION",
+            ) from None
         return await asyncio.to_thread(writer.finish)
 
     async def _next(self, requests: Requests, timeout_s: float) -> uploads_pb2.UploadFileRequest:

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from asr.models.export import PARITY_RATIO, check_parity, latency_ratio
 from asr.models.resolve import ResolvedModel, resolve_model
 from asr.recognizer import Recognizer
 from asr.registry import Registry, read_card
+from asr.shown import without_paths
 from asr.storage import exclusive, home_dir
 from asr.text.languages import ENGLISH
 from training.checkpoint import CheckpointStore, CurvePoint
@@ -60,10 +61,12 @@ class Owner:
     Attributes:
         job: a name that no other job ever has: what the job of this name has published is its answer from then on.
         folder: where unfinished work is kept; whoever owns the job removes it.
+        names: what the card says in the place of paths, as for :func:`asr.shown.without_paths`.
     """
 
     job: str
     folder: Path
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def adapt(
@@ -102,6 +105,7 @@ class _Job:
     ) -> None:  # fmt: skip
         self._started = time.monotonic()
         self._name = owner.job if owner else ""
+        self._names: Mapping[str, str] = owner.names if owner else {}
         self._processes = processes
         self._registry = registry
         self._reporter = reporter
@@ -345,11 +349,14 @@ class _Job:
         verdict: GateVerdict,
         facts: dict[str, Any],
     ) -> AdaptationReport:
-        card = build_card(self._spec, self._base, data, evaluations, verdict, facts)
+        card = without_paths(
+            build_card(self._spec, self._base, data, evaluations, verdict, facts), self._names
+        )
         sets = {"dev": data.dev, "test": data.test, "general": data.general, "sounds": data.sounds}
         sets = {name: rows for name, rows in sets.items() if rows}
         page = render_page(card, f"{self._spec.name}, adapted from {self._base.reference}", evaluations, sets)
-        run = replace(build_run(self._spec, card, page), job=self._own_name())
+        run = build_run(self._spec, card, page)
+        run = replace(run, params=without_paths(run.params, self._names), job=self._own_name())
         version = publish(self._registry, self._spec.name, folder, card, run)
         return self._report(version, card, verdict)
 

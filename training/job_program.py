@@ -118,7 +118,7 @@ def main() -> int:
         from training.adapt import Owner, adapt
         from training.spec import spec_of
 
-        owner = Owner(job=task["job"], folder=Path(task["folder"]))
+        owner = Owner(job=task["job"], folder=Path(task["folder"]), names=task["shown"])
 
         report = adapt(spec_of(task), events, num_workers=task["workers"], owner=owner)
     except LexituneError as error:

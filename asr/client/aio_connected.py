@@ -13,6 +13,7 @@ from asr.client import wire
 from asr.client.connected import PATIENCE_S
 from asr.client.credentials import Credentials
 from asr.client.retries import Backoff
+from asr.client.wire_jobs import CHANNEL_OPTIONS
 
 
 class AsyncConnected:
@@ -36,7 +37,9 @@ class AsyncConnected:
         self._metadata = credentials.metadata
         self._patience_s = patience_s
         self._channel = (
-            grpc.aio.insecure_channel(address) if secure is None else grpc.aio.secure_channel(address, secure)
+            grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
+            if secure is None
+            else grpc.aio.secure_channel(address, secure, CHANNEL_OPTIONS)
         )
 
     async def __aenter__(self) -> Self:

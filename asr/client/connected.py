@@ -12,6 +12,7 @@ import grpc
 from asr.client import wire
 from asr.client.credentials import Credentials
 from asr.client.retries import Backoff
+from asr.client.wire_jobs import CHANNEL_OPTIONS
 
 PATIENCE_S = 60.0
 
@@ -40,7 +41,9 @@ class Connected:
         self._metadata = credentials.metadata
         self._patience_s = patience_s
         self._channel = (
-            grpc.insecure_channel(address) if secure is None else grpc.secure_channel(address, secure)
+            grpc.insecure_channel(address, CHANNEL_OPTIONS)
+            if secure is None
+            else grpc.secure_channel(address, secure, CHANNEL_OPTIONS)
         )
 
     def __enter__(self) -> Self:

@@ -35,6 +35,10 @@ from asr.streaming.messages import Vocabulary
 from asr.v1 import adaptation_pb2, batch_pb2, jobs_pb2, models_pb2, uploads_pb2
 
 CHUNK_BYTES = 256 << 10
+MAX_MESSAGE_BYTES = (
+    64 << 20
+)  # gRPC's own limit is 4 MiB, and the transcript of one long recording may be larger
+CHANNEL_OPTIONS = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),)
 _STATES = {
     jobs_pb2.JOB_STATE_QUEUED: JobState.QUEUED,
     jobs_pb2.JOB_STATE_RUNNING: JobState.RUNNING,

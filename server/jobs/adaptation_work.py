@@ -23,7 +23,8 @@ from typing import IO, Any
 
 from asr import errors
 from asr.data.manifest import measured, write_manifest
-from asr.errors import LexituneError, ResourceError
+from asr.errors import LexituneError, ResourceError, UnavailableError
+from asr.shown import without_paths
 from server.jobs.inputs import Inputs, ManifestSource, Source
 from server.jobs.leases import Leases
 from server.jobs.options import JobsOptions
@@ -60,15 +61,35 @@ class AdaptationWork:
         """See :class:`server.jobs.worker.Work`."""
         folder = self._folder / held.lease.job_id
         folder.mkdir(parents=True, exist_ok=True)
-        task = self._task(held.lease, folder)
+        names = {**self._inputs.shown, str(folder): "the job's folder"}
+        try:
+            return self._adapt(held, folder, names), 0.0
+        except LexituneError as error:
+            error.args = (without_paths(str(error), names),)
+            raise
+        finally:  # no process writes there any more
+            with contextlib.suppress(UnavailableError):  # then the sweep does it
+                if not self._leases.is_kept(held.lease.job_id):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def kept(self, lease: Lease) -> None:
+        """See :class:`server.jobs.worker.Work`."""
+        shutil.rmtree(self._folder / lease.job_id, ignore_errors=True)
+
+    def _adapt(self, held: Held, folder: Path, names: dict[str, str]) -> Document:
+        task = self._task(held.lease, folder, names)
         progress = _Progress(held.lease.progress)
         with _running(task, folder / "training.log") as events:
-            document = self._follow(held, events, progress)
-        shutil.rmtree(folder, ignore_errors=True)
-        return document, 0.0
+            return self._follow(held, lambda wait_s: without_paths(events(wait_s), names), progress)
 
-    def _task(self, lease: Lease, folder: Path) -> Document:
-        """What the child is to do; its files are the same for every attempt, or it would begin anew."""
+    def _task(self, lease: Lease, folder: Path, names: dict[str, str]) -> Document:
+        """What the child is to do; its files are the same for every attempt, or it would begin anew.
+
+        Args:
+            lease: of the job.
+            folder: of the job.
+            names: by which the client knows paths; the files' are added.
+        """
         spec, files = lease.spec, dict[str, str]()
         for option in FILES:
             if option in spec["files"]:
@@ -80,6 +101,7 @@ class AdaptationWork:
                 rows = self._inputs.rows(lease.tenant, manifest, field=option)
                 files[option] = str(folder / f"{option}.jsonl")
                 write_manifest(folder / f"{option}.jsonl", map(measured, rows))
+        names.update({path: option for option, path in files.items()})
         return {
             "job": lease.job_id,
             "folder": str(folder / "work"),
@@ -89,6 +111,7 @@ class AdaptationWork:
             "method": spec["method"],
             "config": spec["config"],
             "files": files,
+            "shown": names,
             "workers": self._options.training_workers,
             "memory_bytes": self._options.max_training_memory_mb << 20,
         }

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asr.biasing.phrases import Phrase, PhraseSet
+from asr.biasing.phrases import Phrase, PhraseReport, PhraseSet, PhraseState
 from asr.errors import AudioError, OptionError
 from asr.results import Segment, Transcript
+from asr.streaming.messages import MAX_CHANNELS
 from asr.text.languages import AUTO, known_code
 from server.jobs.inputs import Inputs, Source
 from server.jobs.options import JobsOptions
-from server.jobs.records import Document
+from server.jobs.records import Document, Lease
 from server.jobs.worker import Held
 
 if TYPE_CHECKING:
+    from asr.models.base import DecodingOptions
     from asr.recognizer import Recognizer
 
 MAX_LOADED = 2  # models of one worker; another takes the place of the one that was used longest ago
@@ -69,39 +72,58 @@ class BatchWork:
         """See :class:`server.jobs.worker.Work`."""
         lease = held.lease
         path = self._inputs.path(lease.tenant, Source.of(lease.document["file"]))
-        channels = self._read(path, separate=lease.spec["separate_channels"])
+        channels = self._channels(path, separate=lease.spec["separate_channels"])
         recognizer = self._recognizers.get(lease.spec["model"])
-        transcripts = self._transcribe(recognizer, channels, lease.spec)
+        options, phrases = self._options(recognizer, lease.spec), read_phrases(lease.spec["phrases"])
+        transcripts = [  # one channel after another: only one of them is in memory
+            recognizer.transcribe(self._read(path, channel), options, phrases=phrases) for channel in channels
+        ]
         return transcript_document(transcripts), transcripts[0].duration_s
 
-    def _read(self, path: Path, *, separate: bool) -> list[Any]:
-        """Samples (T,) at 16 kHz of each channel, or of their mean."""
-        import numpy as np
+    def kept(self, lease: Lease) -> None:
+        """See :class:`server.jobs.worker.Work`: nothing is kept for another attempt."""
 
-        from asr.audio.files import audio_duration_s, read_audio, read_channels
+    def _channels(self, path: Path, *, separate: bool) -> Sequence[int | None]:
+        """Which channels are recognised, each by itself; None is the mean of all."""
+        from asr.audio.files import audio_duration_s, count_channels
 
-        try:
+        with _nameless(path):
             if (duration_s := audio_duration_s(path)) > self._max_recording_s:
                 raise OptionError(
                     f"the recording has {duration_s:.0f} s, and {self._max_recording_s:g} are the limit; cut it, or have "
                     "jobs.max_recording_s raised"
                 )
             if not separate:
-                return [read_audio(path)]
-            return [np.ascontiguousarray(column) for column in read_channels(path).T]
-        except AudioError as error:  # the server's own path is nothing to a client
-            raise AudioError(str(error).replace(str(path), "the recording")) from error
+                return (None,)
+            if (number := count_channels(path)) > MAX_CHANNELS:
+                raise OptionError(
+                    f"the recording has {number} channels, and {MAX_CHANNELS} are recognised by themselves; send fewer, "
+                    "or leave separate_channels out"
+                )
+            return range(number)
 
-    def _transcribe(
-        self, recognizer: Recognizer, channels: Sequence[Any], spec: Document
-    ) -> list[Transcript]:
+    def _read(self, path: Path, channel: int | None) -> Any:
+        """Samples (T,) at 16 kHz of a channel."""
+        from asr.audio.files import read_bounded
+
+        with _nameless(path):
+            return read_bounded(path, max_s=self._max_recording_s, channel=channel)
+
+    def _options(self, recognizer: Recognizer, spec: Document) -> DecodingOptions:
         from asr.models.base import DecodingOptions
 
         language = spec["language"] or AUTO
         code = None if language == AUTO else known_code(language, recognizer.languages, recognizer.reference)
-        options = DecodingOptions(beam_size=self._beam_size, language=code)
-        phrases = read_phrases(spec["phrases"])
-        return [recognizer.transcribe(samples, options, phrases=phrases) for samples in channels]
+        return DecodingOptions(beam_size=self._beam_size, language=code)
+
+
+@contextmanager
+def _nameless(path: Path) -> Iterator[None]:
+    """A block whose errors do not name the file: the server's own path is nothing to a client."""
+    try:
+        yield
+    except AudioError as error:
+        raise AudioError(str(error).replace(str(path), "the recording")) from error
 
 
 def transcript_document(channels: Sequence[Transcript]) -> Document:
@@ -142,3 +164,16 @@ def read_phrases(document: Sequence[Sequence[Any]]) -> PhraseSet | None:
         for text, boost, sounds_like, critical in document
     )
     return PhraseSet(phrases) if phrases else None
+
+
+def reports_document(reports: Sequence[PhraseReport]) -> list[list[str]]:
+    """What became of a job's phrases, as its spec holds it, to be told again when the job is asked for again."""
+    return [[one.text, one.state.value, one.reason] for one in reports]
+
+
+def read_reports(spec: Document) -> list[PhraseReport]:
+    """As it was kept."""
+    return [
+        PhraseReport(text=text, state=PhraseState(state), reason=reason)
+        for text, state, reason in spec["reports"]
+    ]

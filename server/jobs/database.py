@@ -13,7 +13,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from asr.errors import MissingDependencyError, OptionError, ResourceError, UnavailableError
 from server.jobs.schema import METADATA
@@ -116,6 +124,8 @@ class Database:
                     f"the jobs in {self._shown} cannot be written: {reason}; free some space: nothing that was kept is "
                     "lost, and what could not be kept can be asked for again"
                 ) from error
+            if not _is_away(error):
+                raise  # a bug of ours, which is not made good by trying again
             raise UnavailableError(
                 f"the jobs in {self._shown} cannot be used: {reason}; check jobs.database or LEXITUNE_HOME"
             ) from error
@@ -158,6 +168,13 @@ def _sqlite_connected(connection: Any, _record: Any) -> None:
 def _sqlite_begins(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _is_away(error: SQLAlchemyError) -> bool:
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError):
+        return True
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def _is_full(error: SQLAlchemyError) -> bool:

@@ -66,6 +66,13 @@ class Inputs:
         self._roots = {name: Path(path) for name, path in roots.items()}
         self._max_file_bytes = max_file_bytes
 
+    @property
+    def shown(self) -> dict[str, str]:
+        """What a client knows the folders by, in which its files are."""
+        roots = {str(path): name for name, path in self._roots.items()}
+        resolved = {str(path.resolve()): name for name, path in self._roots.items()}
+        return {str(self._uploads.folder): "uploads", **roots, **resolved}
+
     def path(self, tenant: str, source: Source, *, field: str = "") -> Path:
         """Where a file is now.
 

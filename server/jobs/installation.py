@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from server.jobs.database import Database
 from server.jobs.inputs import Inputs
 from server.jobs.leases import Leases
 from server.jobs.options import JobsOptions
+from server.jobs.states import JobKind
 from server.jobs.store import JobStore
-from server.jobs.sweep import Swept, sweep
+from server.jobs.sweep import ADAPTATIONS, Swept, sweep
 from server.jobs.uploads import UploadStore
 
 
@@ -50,6 +52,16 @@ class Installation:
             inputs=Inputs(uploads, options.roots, max_file_bytes=max_file_bytes),
             candidates=CandidateStore(database, folder, candidates or CandidatesOptions()),
         )
+
+    def delete(self, tenant: str, kind: JobKind, job_id: str) -> None:
+        """Delete a job with its results, the uploads that were its alone, and what a training has made of them.
+
+        Raises:
+            JobNotFoundError: the tenant has none of this id.
+        """
+        self.uploads.remove_files(self.store.delete(tenant, kind, job_id))
+        # A worker that is at it still finds that the job is gone, and removes what it has written since.
+        shutil.rmtree(self.folder / ADAPTATIONS / job_id, ignore_errors=True)
 
     def sweep(self) -> Swept:
         """Remove what is over its time."""

@@ -3,6 +3,8 @@
 A worker that dies at any instant is one whose leases are not renewed: once they expire, others claim the parts. Whatever
 a worker commits names its lease's token, and counts only if that is still the part's: a worker that was taken for dead
 and was only slow commits nothing. Result, part and job change in one transaction, so a part has one result or none.
+
+Who of several parts killed a worker nobody knows: a death counts as an attempt of a part only if it was tried alone.
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from server.jobs.database import Database
 from server.jobs.records import Document, Failure, Lease
 from server.jobs.rows import OPEN_STATES, change_job, dumped, dumped_failure, locked_job, read_job
 from server.jobs.schema import JOBS, PARTS, RESULTS
-from server.jobs.states import Counts, JobKind, PartState, begun, settled
+from server.jobs.states import Counts, JobKind, PartState, Trial, begun, settled
 
 WORKER_DIED = "WORKER_DIED"
+ATTEMPTS = "ATTEMPTS"
+TOO_LARGE = "RESULT_TOO_LARGE"
+MAX_RESULT_CHARS = 32 << 20  # of one part; asr.client takes messages of twice as much
 _LEASED, _WAITING = PartState.LEASED.value, PartState.WAITING.value
 
 
@@ -72,20 +77,27 @@ class Leases:
         return live
 
     def complete(self, lease: Lease, document: Document, *, audio_s: float = 0.0) -> bool:
-        """Keep what came of a part; False if the lease does not hold any more, and then nothing is kept."""
+        """Keep what came of a part; False if the lease does not hold any more, and then nothing is kept.
+
+        What no client could take is kept as a failure.
+        """
+        if (num_chars := len(dumped(document))) > MAX_RESULT_CHARS:
+            message = f"the result has {num_chars} characters, and {MAX_RESULT_CHARS} are the limit; cut the recording"
+            return self.fail(lease, Failure(reason=TOO_LARGE, message=message))
         return self._settle(lease, PartState.SUCCEEDED, document=document, audio_s=audio_s)
 
     def fail(self, lease: Lease, failure: Failure) -> bool:
         """A part cannot be done, now or ever; False as for :meth:`complete`."""
         return self._settle(lease, PartState.FAILED, failure=failure)
 
-    def release(self, lease: Lease, *, delay_s: float = 0.0, counts: bool = True) -> bool:
+    def release(self, lease: Lease, *, delay_s: float = 0.0, counts: bool = True, error: str = "") -> bool:
         """Give a part back undone, to be claimed again after ``delay_s``.
 
         Args:
             lease: as it was claimed.
             delay_s: how long nobody shall claim it.
             counts: whether this was an attempt. If it was the last, the next claim fails the part.
+            error: how it ended, for people: told if no attempt is left.
         """
         with self._database.writing() as connection:
             released = connection.execute(
@@ -97,9 +109,16 @@ class Leases:
                     leased_until=None,
                     available_at=self._database.now(connection) + delay_s,
                     attempts=PARTS.c.attempts - (0 if counts else 1),
+                    error=error or PARTS.c.error,
                 )
             )
         return released.rowcount > 0
+
+    def isolate(self, lease: Lease) -> bool:
+        """The part is being done with no other beside it: a death of its worker counts. False as for :meth:`complete`."""
+        with self._database.writing() as connection:
+            alone = PARTS.update().where(*_held(lease)).values(trial=Trial.ALONE.value)
+            return connection.execute(alone).rowcount > 0
 
     def report(self, lease: Lease, progress: Document) -> bool:
         """Let clients see how far a part is; False as for :meth:`complete`."""
@@ -109,6 +128,12 @@ class Leases:
                 return False
             change_job(connection, row, progress=dumped(progress))
         return True
+
+    def is_kept(self, job_id: str) -> bool:
+        """Whether a job is there, over or not; it is not once it was deleted."""
+        with self._database.reading() as connection:
+            found = connection.execute(select(JOBS.c.id).where(JOBS.c.id == job_id))
+            return found.one_or_none() is not None
 
     def has_open_jobs(self, kinds: Collection[JobKind]) -> bool:
         """Whether anything is left to do, now or later."""
@@ -122,7 +147,7 @@ class Leases:
             part = _claimable(connection, job_id, now)
             if part is None:
                 return None
-            if part["attempts"] < self._max_attempts:
+            if _num_counted(part) < self._max_attempts:
                 return self._lease(connection, row, part, now)
             self._give_up(connection, row, part)
             row = locked_job(connection, JOBS.c.id == job_id, JOBS.c.state.in_(OPEN_STATES))
@@ -130,11 +155,17 @@ class Leases:
 
     def _lease(self, connection: Connection, row: RowMapping, part: RowMapping, now: float) -> Lease:
         token = uuid.uuid4().hex
+        attempt = _num_counted(part) + 1
+        is_suspect = part["state"] == _LEASED or part["trial"] != Trial.TOGETHER
         connection.execute(
             PARTS.update()
             .where(PARTS.c.job_id == part["job_id"], PARTS.c.index == part["index"])
             .values(
-                state=_LEASED, token=token, leased_until=now + self.lease_s, attempts=part["attempts"] + 1
+                state=_LEASED,
+                token=token,
+                leased_until=now + self.lease_s,
+                attempts=attempt,
+                trial=(Trial.SUSPECT if is_suspect else Trial.TOGETHER).value,
             )
         )
         job = read_job(row)
@@ -147,17 +178,21 @@ class Leases:
             kind=job.kind,
             index=part["index"],
             name=part["name"],
-            attempt=part["attempts"] + 1,
+            attempt=attempt,
             spec=job.spec,
             document=json.loads(part["document"]),
             progress=job.progress,
+            is_suspect=is_suspect,
         )
 
     def _give_up(self, connection: Connection, row: RowMapping, part: RowMapping) -> None:
+        last = f"; the last error: {part['error']}" if part["error"] else ""
+        if part["state"] == _LEASED:
+            reason, how = WORKER_DIED, f"its worker died{last}; the machine's log may say why"
+        else:
+            reason, how = ATTEMPTS, f"each attempt failed{last or '; the logs of the workers say why'}"
         failure = Failure(
-            reason=WORKER_DIED,
-            message=f"begun {part['attempts']} times and never ended: its workers died or gave it back each time; their "
-            "logs say why, and jobs.max_attempts how often it is tried",
+            reason=reason, message=f"begun {part['attempts']} times, which is jobs.max_attempts: {how}"
         )
         self._write(connection, row, part, PartState.FAILED, document=None, failure=failure, audio_s=0.0)
 
@@ -242,6 +277,13 @@ def _all_failed(counts: Counts) -> str:
 
 def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
     return PARTS.c.job_id == lease.job_id, PARTS.c.index == lease.index, PARTS.c.token == lease.token
+
+
+def _num_counted(part: RowMapping) -> int:
+    """Attempts at a part that is claimed: not one that ended with a worker which others may have killed."""
+    has_died = part["state"] == _LEASED and part["trial"] != Trial.ALONE
+    attempts: int = part["attempts"]
+    return attempts - 1 if has_died else attempts
 
 
 def _claimable(connection: Connection, job_id: str, now: float) -> RowMapping | None:

@@ -28,6 +28,8 @@ class JobsOptions:
         max_open_jobs: of a tenant; its own ``quotas.max_jobs`` counts instead.
         max_stored_mb: uploads of a tenant, MiB; its own ``quotas.max_stored_mb`` counts instead.
         max_uploads: that one server takes at the same time.
+        max_tenant_uploads: the part of them that one tenant may have.
+        max_upload_s: time that one upload may take.
         max_file_mb: of one upload, or file under a root, MiB.
         max_recordings: of one batch job.
         max_recording_s: longest recording of a batch job.
@@ -49,6 +51,8 @@ class JobsOptions:
     max_open_jobs: int = 20
     max_stored_mb: int = 10_240
     max_uploads: int = 64
+    max_tenant_uploads: int = 32
+    max_upload_s: float = 6 * HOUR_S
     max_file_mb: int = 1024
     max_recordings: int = 10_000
     max_recording_s: float = 4 * HOUR_S
@@ -67,6 +71,8 @@ class JobsOptions:
             "max_open_jobs": (1, 100_000),
             "max_stored_mb": (1, 1 << 30),
             "max_uploads": (1, 100_000),
+            "max_tenant_uploads": (1, 100_000),
+            "max_upload_s": (1, 7 * DAY_S),
             "max_file_mb": (1, 1 << 20),
             "max_recordings": (1, 100_000),
             "max_recording_s": (1, 7 * DAY_S),

@@ -84,6 +84,7 @@ class Lease:
     Attributes:
         token: of this lease alone; what is committed with another is refused.
         attempt: which one this is, from 1.
+        is_suspect: a worker died with it: it is to be done with no other beside it.
         progress: what an earlier attempt said of itself.
     """
 
@@ -97,6 +98,7 @@ class Lease:
     spec: Document
     document: Document
     progress: Document = field(default_factory=dict)
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +109,14 @@ class PartResult:
     name: str
     document: Document | None = None
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultsPage:
+    """Results in their order, and whether there are none behind them."""
+
+    results: tuple[PartResult, ...]
+    is_last: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, select
@@ -14,6 +15,12 @@ from server.jobs.states import OPEN, Counts, JobKind, JobState
 
 OPEN_STATES = sorted(OPEN)
 MAX_ID = 40
+BATCH = 1000  # values of one IN: databases limit how many a statement may have
+
+
+def batched(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Ids in groups for which one statement has room."""
+    return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
 
 
 def dumped(document: Document) -> str:

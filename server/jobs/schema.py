@@ -53,6 +53,8 @@ PARTS = Table(
     Column("document", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("trial", String(16), nullable=False, default="together"),
+    Column("error", Text, nullable=False, default=""),  # of the last attempt that ended with one
     Column("available_at", Double, nullable=False, default=0.0),
     Column("token", String(40)),
     Column("leased_until", Double),
@@ -107,6 +109,6 @@ JOB_UPLOADS = Table(
     "lexitune_job_uploads",
     METADATA,
     Column("job_id", ForeignKey("lexitune_jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("upload_id", ForeignKey("lexitune_uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("upload_id", ForeignKey("lexitune_uploads.id", ondelete="RESTRICT"), primary_key=True),
     Index("lexitune_job_uploads_upload", "upload_id"),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from asr.jobs import OPEN, JobState
 
-__all__ = ["OPEN", "Counts", "JobKind", "JobState", "PartState", "begun", "cancelled", "settled"]
+__all__ = ["OPEN", "Counts", "JobKind", "JobState", "PartState", "Trial", "begun", "cancelled", "settled"]
 
 
 class JobKind(enum.StrEnum):
@@ -24,6 +24,14 @@ class PartState(enum.StrEnum):
     LEASED = "leased"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+
+
+class Trial(enum.StrEnum):
+    """How a part is tried: a worker that died may have been killed by any part that it was at."""
+
+    TOGETHER = "together"
+    SUSPECT = "suspect"  # a worker died with it: the next one does it alone
+    ALONE = "alone"  # it is being done alone: if the worker dies, that was this part's attempt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

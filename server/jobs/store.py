@@ -14,9 +14,10 @@ from sqlalchemy.sql import and_
 
 from asr.errors import AlreadyExistsError, LimitError, UploadNotFoundError
 from server.jobs.database import Database
-from server.jobs.records import Document, Job, NewJob, PartResult
+from server.jobs.records import Document, Job, NewJob, PartResult, ResultsPage
 from server.jobs.rows import (
     OPEN_STATES,
+    batched,
     change_job,
     dumped,
     is_id,
@@ -49,26 +50,24 @@ class JobStore:
         """
         with self._database.writing() as connection:
             self._database.alone(connection, new.tenant)
-            known = connection.execute(
-                select(JOBS).where(
-                    JOBS.c.tenant == new.tenant,
-                    JOBS.c.kind == new.kind.value,
-                    JOBS.c.request_id == new.request_id,
-                )
-            )
-            if (row := known.mappings().one_or_none()) is not None:
-                if row["payload_sha256"] != new.payload_sha256:
-                    raise AlreadyExistsError(
-                        f"request_id {new.request_id!r} names job {row['id']}, which was asked for otherwise; give "
-                        "another request_id for another job"
-                    )
-                return read_job(row)
+            known = _asked_before(connection, new.tenant, new.kind, new.request_id, new.payload_sha256)
+            if known is not None:
+                return known
             _check_room(connection, new.tenant, max_open)
             _check_uploads(connection, new)
             job_id = uuid.uuid4().hex
             self._insert(connection, job_id, new)
             made = connection.execute(select(JOBS).where(JOBS.c.id == job_id))
             return read_job(made.mappings().one())
+
+    def asked_before(self, tenant: str, kind: JobKind, request_id: str, payload_sha256: str) -> Job | None:
+        """The job that was kept when the same was asked for before, whether or not its inputs are still there.
+
+        Raises:
+            AlreadyExistsError: the request_id names a job of the tenant's that was asked for otherwise.
+        """
+        with self._database.reading() as connection:
+            return _asked_before(connection, tenant, kind, request_id, payload_sha256)
 
     def get(self, tenant: str, kind: JobKind, job_id: str) -> Job:
         """One job.
@@ -131,17 +130,33 @@ class JobStore:
         Raises:
             JobNotFoundError: the tenant has no such job.
         """
-        query = (
-            select(RESULTS)
-            .where(RESULTS.c.job_id == job_id, RESULTS.c.index > after)
-            .order_by(RESULTS.c.index)
-            .limit(limit)
-        )
+        page = self.results_page(tenant, kind, job_id, limit=limit, after=after, max_chars=None)
+        return list(page.results)
+
+    def results_page(
+        self, tenant: str, kind: JobKind, job_id: str, *, limit: int, after: int, max_chars: int | None
+    ) -> ResultsPage:
+        """The same, and no more of them than ``max_chars`` allows for, but one: others are not even read.
+
+        Raises:
+            JobNotFoundError: the tenant has no such job.
+        """
+        behind = (RESULTS.c.job_id == job_id, RESULTS.c.index > after)
+        length = func.coalesce(func.length(RESULTS.c.document), func.length(RESULTS.c.failure))
+        lengths = select(RESULTS.c.index, length).where(*behind).order_by(RESULTS.c.index).limit(limit)
         with self._database.reading() as connection:
             owned = connection.execute(select(JOBS.c.id).where(*own_job(tenant, kind, job_id)))
             if owned.one_or_none() is None:
                 raise unknown_job(job_id)
-            return [read_result(row) for row in connection.execute(query).mappings()]
+            last, num_chars, number, is_cut = after, 0, 0, False
+            for index, chars in connection.execute(lengths).all():
+                num_chars += chars
+                if is_cut := max_chars is not None and number > 0 and num_chars > max_chars:
+                    break
+                last, number = index, number + 1
+            query = select(RESULTS).where(*behind, RESULTS.c.index <= last).order_by(RESULTS.c.index)
+            found = tuple(read_result(row) for row in connection.execute(query).mappings())
+        return ResultsPage(results=found, is_last=number < limit and not is_cut)
 
     def outcomes(self, job_ids: Sequence[str]) -> dict[str, Document]:
         """What came of jobs of one part that succeeded, by their ids, which the caller knows to be the tenant's."""
@@ -199,13 +214,37 @@ def drop_jobs(connection: Connection, job_ids: Sequence[str], *, and_uploads: bo
 
 
 def drop_uploads(connection: Connection, upload_ids: Iterable[str]) -> list[str]:
-    """Delete those uploads that no job uses; their ids."""
-    unused = UPLOADS.c.id.not_in(select(JOB_UPLOADS.c.upload_id))
-    return [
-        upload_id
-        for upload_id in sorted(set(upload_ids))
-        if connection.execute(UPLOADS.delete().where(UPLOADS.c.id == upload_id, unused)).rowcount
-    ]
+    """Delete those uploads that no job uses; their ids.
+
+    Rows are locked before it is asked who uses them: the question is a statement, and so a snapshot, of its own, and
+    sees what a transaction that held the lock has committed meanwhile.
+    """
+    gone: list[str] = []
+    for some in batched(sorted(set(upload_ids))):
+        query = select(UPLOADS.c.id).where(UPLOADS.c.id.in_(some)).order_by(UPLOADS.c.id).with_for_update()
+        locked = list(connection.execute(query).scalars())
+        used = select(JOB_UPLOADS.c.upload_id).where(JOB_UPLOADS.c.upload_id.in_(locked))
+        free = sorted(set(locked) - set(connection.execute(used).scalars()))
+        connection.execute(UPLOADS.delete().where(UPLOADS.c.id.in_(free)))
+        gone += free
+    return gone
+
+
+def _asked_before(
+    connection: Connection, tenant: str, kind: JobKind, request_id: str, payload_sha256: str
+) -> Job | None:
+    query = select(JOBS).where(
+        JOBS.c.tenant == tenant, JOBS.c.kind == kind.value, JOBS.c.request_id == request_id
+    )
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        return None
+    if row["payload_sha256"] != payload_sha256:
+        raise AlreadyExistsError(
+            f"request_id {request_id!r} names job {row['id']}, which was asked for otherwise; give another request_id "
+            "for another job"
+        )
+    return read_job(row)
 
 
 def _check_room(connection: Connection, tenant: str, max_open: int) -> None:

@@ -9,8 +9,9 @@ import hashlib
 import os
 import re
 import threading
+import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
@@ -19,6 +20,7 @@ from sqlalchemy.sql import and_
 from asr.atomic import sync_folder
 from asr.errors import (
     InputError,
+    LexituneError,
     LimitError,
     OptionError,
     ResourceError,
@@ -27,6 +29,7 @@ from asr.errors import (
     UploadNotFoundError,
 )
 from server.jobs.database import Database
+from server.jobs.options import HOUR_S
 from server.jobs.records import Upload
 from server.jobs.rows import OPEN_STATES, is_id, read_upload
 from server.jobs.schema import JOB_UPLOADS, JOBS, UPLOADS
@@ -35,6 +38,10 @@ from server.jobs.store import Before
 FOLDER = "uploads"
 PARTIAL_SUFFIX = ".part"
 MAX_NAME = 255
+UNFINISHED_S = (
+    HOUR_S  # without a byte, after which an upload that is not complete, or a file without a row, is nobody's
+)
+TOUCH_S = UNFINISHED_S / 12  # between two notes that bytes still come
 STORED_RETRY_S = 600.0  # room comes with what is deleted, or expires
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -47,10 +54,19 @@ class UploadStore:
         database: of the jobs.
         folder: that servers and workers share.
         max_file_bytes: of one file.
+        clock: seconds, of this process alone.
     """
 
-    def __init__(self, database: Database, folder: Path, *, max_file_bytes: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        max_file_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
+        self.clock = clock
         self.folder = folder / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self._max_file_bytes = max_file_bytes
@@ -95,12 +111,17 @@ class UploadStore:
         with self._database.writing() as connection:
             values = {"sha256": sha256, "created_at": self._database.now(connection)}
             changed = connection.execute(UPLOADS.update().where(UPLOADS.c.id == upload_id).values(**values))
-            if not changed.rowcount:  # swept, for it took too long
-                raise UnavailableError(
-                    "the upload took too long and its room was given away; send the file again"
-                )
+            if not changed.rowcount:
+                raise _given_away()
             row = connection.execute(select(UPLOADS).where(UPLOADS.c.id == upload_id)).mappings().one()
             return read_upload(row)
+
+    def touch(self, upload_id: str) -> bool:
+        """Bytes of a file still come; False if its room was given away."""
+        with self._database.writing() as connection:
+            values = {"created_at": self._database.now(connection)}
+            changed = connection.execute(UPLOADS.update().where(UPLOADS.c.id == upload_id).values(**values))
+        return changed.rowcount > 0
 
     def forget(self, upload_id: str) -> None:
         """Give the room of a file back that did not come whole."""
@@ -165,9 +186,10 @@ class UploadStore:
 
     def remove_files(self, upload_ids: Iterable[str]) -> None:
         """Remove the bytes of files whose rows are gone."""
-        for upload_id in upload_ids:
-            for path in self.folder.glob(f"{upload_id}*"):
-                path.unlink(missing_ok=True)
+        if gone := frozenset(upload_ids):
+            for path in self.folder.iterdir():  # once for all: a folder may hold very many
+                if path.name.partition(".")[0] in gone:
+                    path.unlink(missing_ok=True)
 
     def _check_room(
         self, connection: Connection, tenant: str, size_bytes: int, max_stored_bytes: int
@@ -200,6 +222,7 @@ class UploadWriter:
         self._partial = path.with_name(path.name + PARTIAL_SUFFIX)
         self._digest = hashlib.sha256()
         self._num_bytes = 0
+        self._touched_s = store.clock()
         self._is_kept = self._is_closed = False
         self._lock = threading.Lock()  # a call that is cancelled closes while a thread of it still writes
         try:
@@ -214,6 +237,7 @@ class UploadWriter:
         Raises:
             InputError: more than were announced.
             ResourceError: they cannot be written.
+            UnavailableError: its room was given away, for it was not heard of.
         """
         with self._lock:
             self._check_open()
@@ -227,6 +251,18 @@ class UploadWriter:
                 self._stream.write(content)
             except OSError as error:
                 raise _unwritable(error) from error
+            self._touch()
+
+    def _touch(self) -> None:
+        if (now_s := self._store.clock()) < self._touched_s + TOUCH_S:
+            return
+        try:
+            is_there = self._store.touch(self._id)
+        except (UnavailableError, ResourceError):
+            return  # there is time to try again
+        if not is_there:
+            raise _given_away()
+        self._touched_s = now_s
 
     def finish(self) -> Upload:
         """All bytes were written: they are put in their place.
@@ -289,7 +325,15 @@ def _check_spec(name: str, size_bytes: int, sha256: str) -> None:
         raise OptionError("sha256 is not 64 hexadecimal digits in lower case", field="spec.sha256")
 
 
-def _unwritable(error: OSError) -> ResourceError:
+def _given_away() -> UnavailableError:
+    return UnavailableError(
+        "nothing of the upload came for too long and its room was given away; send the file again"
+    )
+
+
+def _unwritable(error: OSError) -> LexituneError:
+    if isinstance(error, FileNotFoundError):  # swept
+        return _given_away()
     return ResourceError(
         f"the file cannot be written: {error.strerror}; nothing of it is kept: free some space on the disk of "
         "jobs.folder and send it again"

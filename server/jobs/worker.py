@@ -1,8 +1,9 @@
 """A worker: threads that claim parts, do them and commit what came of it, and one that keeps their leases alive.
 
-What a part raises decides what becomes of it: an error of the input is its result; a machine without room, a registry
-that cannot be reached or a database that is away gives it back for later and counts as no attempt; anything else is an
-attempt. A thread never ends with an error.
+What a part raises decides what becomes of it: an error of ours that does not pass is its result; a machine without room,
+a registry that cannot be reached or a database that is away gives it back for later and counts as no attempt; anything
+else is an attempt. A thread never ends with an error. A part with which a worker has died is done while no other of its
+kind is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from asr.errors import (
     AudioError,
     InputError,
     LexituneError,
+    LimitError,
+    MissingDependencyError,
     ModelError,
     NotFoundError,
     NotPermittedError,
@@ -30,10 +33,12 @@ from asr.errors import (
 from server.jobs.leases import Leases
 from server.jobs.records import Document, Failure, Lease
 from server.jobs.states import JobKind
+from server.jobs.turns import Turns
 
 POLL_S = 0.5  # between two looks for work where there is none: no database tells of it
 RETRY_S = 2.0  # before what could not be done for want of room or a connection
 MAX_RETRY_S = 30.0
+_PASSING = (ResourceError, UnavailableError, LimitError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _LOG = logging.getLogger("lexitune.worker")
@@ -93,6 +98,10 @@ class Work(Protocol):
         """
         ...
 
+    def kept(self, lease: Lease) -> None:
+        """What was done is committed: what was kept for another attempt can go."""
+        ...
+
 
 class Worker:
     """Works until it is told to stop. Its threads are daemons: they end with the process.
@@ -106,6 +115,7 @@ class Worker:
     def __init__(self, leases: Leases, works: Mapping[JobKind, Work], threads: Mapping[JobKind, int]) -> None:
         self._leases = leases
         self._works = works
+        self._turns = {kind: Turns() for kind in works}
         self._stop = threading.Event()
         self._held: dict[str, Held] = {}
         self._ended = threading.Event()
@@ -155,20 +165,38 @@ class Worker:
     def _loop(self, kind: JobKind) -> None:
         while not self._stop.is_set():
             lease = None
-            with self._logged("claim", None):
-                lease = self._leases.claim([kind])
+            with self._turns[kind].together(self._stop) as is_in:
+                with self._logged("claim", None):
+                    lease = self._leases.claim([kind]) if is_in else None
+                if lease is not None and not lease.is_suspect:
+                    self._do(lease)
+                    continue
             if lease is None:
                 self._stop.wait(POLL_S)
             else:
                 self._do(lease)
 
     def _do(self, lease: Lease) -> None:
+        """Do a part to its end, whatever happens: the thread goes on."""
+        try:
+            self._try(lease)
+        except Exception as error:  # the thread's boundary: what came of the part cannot be kept
+            told = _fault(lease, error)
+            with self._logged("give back", lease):
+                self._leases.release(lease, delay_s=RETRY_S, error=told)
+
+    def _try(self, lease: Lease) -> None:
         work = self._works[lease.kind]
-        held = Held(lease=lease, deadline_s=time.monotonic() + work.max_s)
+        longest_s = work.max_s * (1 + lease.is_suspect)  # it waits until what was begun before it has ended
+        held = Held(lease=lease, deadline_s=time.monotonic() + longest_s)
         with self._lock:
             self._held[lease.token] = held
         try:
-            self._commit(held, self._outcome(held, work))
+            if not lease.is_suspect:
+                self._commit(held, self._outcome(held, work))
+                return
+            with self._turns[lease.kind].alone(held.over):
+                self._commit(held, self._outcome(held, work))
         finally:
             with self._lock:
                 self._held.pop(lease.token, None)
@@ -177,8 +205,10 @@ class Worker:
         """What is to be committed, after the work."""
         lease = held.lease
         try:
+            if lease.is_suspect:
+                self._isolate(held)
             document, audio_s = work(held)
-            return lambda: self._leases.complete(lease, document, audio_s=audio_s)
+            return lambda: self._complete(work, lease, document, audio_s)
         except Lost:
             return lambda: True
         except Stopping:
@@ -186,19 +216,28 @@ class Worker:
         except Exception as error:  # the boundary of a part
             return self._after(lease, error)
 
+    def _complete(self, work: Work, lease: Lease, document: Document, audio_s: float) -> bool:
+        is_kept = self._leases.complete(lease, document, audio_s=audio_s)
+        if is_kept:
+            work.kept(lease)
+        return is_kept
+
+    def _isolate(self, held: Held) -> None:
+        """The part's turn to be alone has come, or the waiting for it has ended."""
+        if held.over.is_set() and not held.lost.is_set():
+            raise Stopping
+        if held.lost.is_set() or not self._leases.isolate(held.lease):
+            raise Lost
+
     def _after(self, lease: Lease, error: Exception) -> Callable[[], bool]:
         failure = failure_of(error)
         if failure is not None:
             return lambda: self._leases.fail(lease, failure)
-        if isinstance(error, ResourceError | UnavailableError) or getattr(error, "errno", None) in _FULL:
+        if isinstance(error, _PASSING) or getattr(error, "errno", None) in _FULL:
             _LOG.warning("%s of job %s is put off: %s", lease.name, lease.job_id, error)
             return lambda: self._leases.release(lease, delay_s=RETRY_S, counts=False)
-        error_id = uuid.uuid4().hex[:12]
-        _LOG.error(
-            "%s of job %s failed, attempt %d, id %s",
-            lease.name, lease.job_id, lease.attempt, error_id, exc_info=error,
-        )  # fmt: skip
-        return lambda: self._leases.release(lease, delay_s=RETRY_S)
+        told = _fault(lease, error)
+        return lambda: self._leases.release(lease, delay_s=RETRY_S, error=told)
 
     def _commit(self, held: Held, commit: Callable[[], bool]) -> None:
         """Commit, as often as it takes; a lease that is lost meanwhile refuses it."""
@@ -238,6 +277,18 @@ class Worker:
             _LOG.exception("cannot %s", what)
 
 
+def _fault(lease: Lease, error: Exception) -> str:
+    """What a client is told of an error that nobody foresaw, which the log has in full."""
+    error_id = uuid.uuid4().hex[:12]
+    _LOG.error(
+        "%s of job %s failed, attempt %d, id %s",
+        lease.name, lease.job_id, lease.attempt, error_id, exc_info=error,
+    )  # fmt: skip
+    return (
+        f"a fault of the worker ({type(error).__name__}), id {error_id}: its log says more; please report it"
+    )
+
+
 def failure_of(error: Exception) -> Failure | None:
     """Why a part can never be done, if that is what the error says."""
     if isinstance(error, PartFailed):
@@ -248,4 +299,8 @@ def failure_of(error: Exception) -> Failure | None:
         return Failure(reason="INVALID_INPUT", message=str(error))
     if isinstance(error, ModelError):
         return Failure(reason="MODEL_FAILED", message=str(error))
+    if isinstance(error, MissingDependencyError):
+        return Failure(reason="MISSING_DEPENDENCY", message=str(error))
+    if isinstance(error, LexituneError) and not isinstance(error, _PASSING):
+        return Failure(reason=getattr(error, "reason", "") or "FAILED", message=str(error))
     return None

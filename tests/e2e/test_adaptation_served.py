@@ -5,6 +5,7 @@ Killed, a training is begun again; where a worker died behind the publication, n
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ import pytest
 from asr.client import Adaptation, FileOnServer, JobsClient, JobState, SpeechClient, StreamConfig
 from asr.data.manifest import Utterance, write_manifest
 from asr.errors import ManifestError, ModelNotFoundError, OptionError
-from asr.registry import Registry
+from asr.registry import Registry, read_card
 from server.config import ServerConfig
 from server.jobs.adaptation_work import AdaptationWork
 from server.jobs.installation import Installation
@@ -138,6 +139,10 @@ def test_from_an_uploaded_manifest_to_a_promoted_version_that_an_open_server_ser
     assert {check.name for check in outcome.checks} >= {"domain", "general", "export"}
     assert [version.version for version in Registry.open().get_model("counter").versions] == ["1"]
     assert list((lexitune_home / "jobs" / "adaptations").iterdir()) == []
+    card = read_card(Registry.open().resolve("models:/counter/1").path)
+    assert (card["spec"]["text"], card["spec"]["train"]) == ("text", "train")
+    for told in (json.dumps(card), *over.notes):
+        assert str(lexitune_home) not in told
     with SpeechClient(server.address) as speech:
         recognition = speech.recognize(
             next(iter(domain_speech.values())), StreamConfig(model="counter@production")
@@ -204,6 +209,29 @@ def test_a_training_that_is_killed_is_begun_again_and_one_that_is_cancelled_ends
     assert _trainings() == []
     client.delete_adaptation_job(job.id)
     assert text.upload_id not in {one.id for one in client.uploads()}
+
+
+def test_an_adaptation_that_is_deleted_while_it_runs_leaves_nothing(
+    client: JobsClient,
+    config: ServerConfig,
+    installation: Installation,
+    sentences: bytes,
+    lexitune_home: Path,
+) -> None:
+    text = FileOnServer(upload_id=client.upload(sentences, name="text.txt").id)
+    job = client.create_adaptation_job(
+        Adaptation(name="never", base="small-ctc", text=text, config_toml=CONFIG)
+    )
+    worker = make_worker(
+        replace(config, jobs=replace(config.jobs, lease_s=0.5)), installation, Kind.ADAPTATION
+    )
+    worker.start()
+    folder = lexitune_home / "jobs" / "adaptations" / job.id
+    next(one for one in client.watch_adaptation_job(job.id) if one.stage)
+    assert folder.exists()
+    client.delete_adaptation_job(job.id)
+    worker.stop(10)
+    assert _trainings() == [] and not folder.exists()
 
 
 def test_a_training_that_takes_too_much_fails_and_says_so(

@@ -187,6 +187,22 @@ def test_a_request_that_is_sent_again_is_the_same_job(clinic: JobsClient) -> Non
         clinic.create_batch_job([_call("1.wav")], request_id=name)
 
 
+def test_a_request_is_the_same_job_when_its_recordings_are_gone(
+    clinic: JobsClient, calls: Path, spoken: dict[str, Samples], tmp_path: Path
+) -> None:
+    name = uuid.uuid4().hex
+    write_audio(calls / "for a while.wav", next(iter(spoken.values())))
+    upload = clinic.upload(_wav(next(iter(spoken.values())), tmp_path))
+    files = [FileOnServer(upload_id=upload.id), _call("for a while.wav")]
+    first = clinic.create_batch_job(files, request_id=name)
+    clinic.cancel_batch_job(first.id)
+    clinic.delete_upload(upload.id)
+    (calls / "for a while.wav").unlink()
+    assert clinic.create_batch_job(files, request_id=name).id == first.id
+    with pytest.raises(AlreadyExistsError, match="asked for otherwise"):
+        clinic.create_batch_job(files[1:], request_id=name)
+
+
 def test_what_is_asked_wrongly_keeps_nothing(clinic: JobsClient) -> None:
     wrong: dict[str, tuple[Callable[[], Any], type[Exception]]] = {
         "recordings": (lambda: clinic.create_batch_job([]), OptionError),

@@ -199,7 +199,9 @@ def row(
     return Row(cause=cause, code=code, reason=reason, field=field, retries=retries)
 
 
-def sends_file(*contents: bytes, size_bytes: int, waits: bool = False) -> Callable[[Server], None]:
+def sends_file(
+    *contents: bytes, size_bytes: int, waits: bool = False, tenant: str = ""
+) -> Callable[[Server], None]:
     """An upload of these bytes, said to be so many; ``waits`` sends them and then nothing more."""
 
     def cause(server: Server) -> None:
@@ -213,14 +215,33 @@ def sends_file(*contents: bytes, size_bytes: int, waits: bool = False) -> Callab
                 over.wait(30)
 
         with grpc.insecure_channel(server.address) as channel:
-            call = uploads_pb2_grpc.UploadsStub(channel).UploadFile.future(requests())
+            stub = uploads_pb2_grpc.UploadsStub(channel)
+            call = stub.UploadFile.future(requests(), metadata=bearer(server, tenant))
             call.add_done_callback(lambda _: over.set())
             call.result()
 
     return cause
 
 
-def sends_file_while_another_is_sent(server: Server) -> None:
+def bearer(server: Server, tenant: str) -> Metadata:
+    return (("authorization", f"Bearer {server.tokens[tenant]}"),) if tenant else ()
+
+
+def sends_a_file_for_ever(server: Server) -> None:
+    over = threading.Event()
+
+    def requests() -> Iterator[uploads_pb2.UploadFileRequest]:
+        yield uploads_pb2.UploadFileRequest(spec=uploads_pb2.UploadSpec(name="a.wav", size_bytes=1 << 20))
+        while not over.wait(0.1):  # a slow line
+            yield uploads_pb2.UploadFileRequest(content=b"1")
+
+    with grpc.insecure_channel(server.address) as channel:
+        call = uploads_pb2_grpc.UploadsStub(channel).UploadFile.future(requests())
+        call.add_done_callback(lambda _: over.set())
+        call.result()
+
+
+def sends_file_while_another_is_sent(server: Server, tenant: str = "") -> None:
     begun, over = threading.Event(), threading.Event()
 
     def requests() -> Iterator[uploads_pb2.UploadFileRequest]:
@@ -229,11 +250,12 @@ def sends_file_while_another_is_sent(server: Server) -> None:
         over.wait(30)
 
     with grpc.insecure_channel(server.address) as channel:
-        call = uploads_pb2_grpc.UploadsStub(channel).UploadFile.future(requests())
+        stub = uploads_pb2_grpc.UploadsStub(channel)
+        call = stub.UploadFile.future(requests(), metadata=bearer(server, tenant))
         try:
             while True:  # until the first has its place
                 assert begun.wait(10)
-                sends_file(b"1", size_bytes=1)(server)
+                sends_file(b"1", size_bytes=1, tenant=tenant)(server)
         finally:
             call.cancel()
             over.set()
@@ -324,6 +346,7 @@ OPEN = {
     "upload too long": row(sends_file(b"12", size_bytes=1), INVALID, "INVALID_INPUT"),
     "upload too short": row(sends_file(b"1", size_bytes=2), INVALID, "INVALID_INPUT"),
     "upload idle": row(sends_file(b"1", size_bytes=2, waits=True), ABORTED, "IDLE"),
+    "upload too slow": row(sends_a_file_for_ever, ABORTED, "MAX_DURATION"),
     "upload too large": row(
         sends_file(size_bytes=(1 << 20) + 1), INVALID, "INVALID_INPUT", "spec.size_bytes"
     ),
@@ -345,6 +368,12 @@ TENANTED = {
     "bad key": row(as_tenant("lexi_bad"), CODE.UNAUTHENTICATED, "TOKEN_UNKNOWN"),
     "expired key": row(as_tenant("expired"), CODE.UNAUTHENTICATED, "TOKEN_EXPIRED"),
     "another tenant's model": row(as_tenant("shop"), CODE.PERMISSION_DENIED, "NOT_PERMITTED"),
+    "tenant's uploads": row(
+        lambda server: sends_file_while_another_is_sent(server, "clinic"),
+        EXHAUSTED,
+        "TENANT_QUOTA",
+        retries=True,
+    ),
     "tenant quota": row(while_its_tenant_streams, EXHAUSTED, "TENANT_QUOTA", retries=True),
 }
 
@@ -388,6 +417,7 @@ def open_server(
         roots={"here": str(folder)},
         max_file_mb=1,
         max_uploads=1,
+        max_upload_s=2,
         max_open_jobs=2,
     )
     config = ServerConfig(
@@ -409,7 +439,11 @@ def tenanted_server(
     path = tmp_path_factory.mktemp("tenants") / "tenants.toml"
     quotas = 'models = ["tiny.en"]\n[tenants.clinic.quotas]\nmax_streams = 1'
     tokens = tenants_writer(path, {"clinic": quotas, "shop": 'models = ["orders"]'})
-    with running_server(ServerConfig(address="127.0.0.1:0", decode_workers=1, tenants=str(path))) as running:
+    jobs = JobsOptions(
+        database=f"sqlite:///{path.parent / 'jobs.db'}", folder=str(path.parent), max_tenant_uploads=1
+    )
+    config = ServerConfig(address="127.0.0.1:0", decode_workers=1, tenants=str(path), jobs=jobs)
+    with running_server(config) as running:
         yield _server(running, tokens)
 
 

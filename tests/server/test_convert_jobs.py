@@ -10,12 +10,15 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.client import wire_jobs
 from asr.errors import LexituneError, OptionError, ProtocolError
 from asr.streaming.messages import Limits
 from asr.v1 import adaptation_pb2, batch_pb2, uploads_pb2
 from server import convert_job_answers, convert_jobs
+from server.jobs.leases import MAX_RESULT_CHARS
 from server.jobs.options import JobsOptions
-from server.jobs.records import PartResult
+from server.jobs.records import PartResult, ResultsPage
+from server.jobs.rows import dumped
 
 OPTIONS = JobsOptions(max_recordings=3)
 FILE = uploads_pb2.InputFile(upload_id="one")
@@ -104,9 +107,28 @@ def test_a_page_of_results_is_cut_where_a_client_could_not_take_it() -> None:
         "words": [],
     }
     document = {"duration_s": 1.0, "segments": [segment]}
-    results = [PartResult(index=number, name=str(number), document=document) for number in range(5)]
-    page = convert_job_answers.results_response(results, 100)
+    results = tuple(PartResult(index=number, name=str(number), document=document) for number in range(5))
+    page = convert_job_answers.results_response(ResultsPage(results=results, is_last=True))
     assert [one.index for one in page.results] == [0]
     asked = batch_pb2.ListBatchResultsRequest(page_token=page.next_page_token)
     assert convert_jobs.behind_index(asked) == (1000, 0)
-    assert convert_job_answers.results_response(results[4:], 100).next_page_token == ""
+    for is_last, token in ((True, ""), (False, convert_job_answers.page_token(4))):
+        last = convert_job_answers.results_response(ResultsPage(results=results[4:], is_last=is_last))
+        assert last.next_page_token == token
+
+
+def test_the_clients_take_the_largest_result() -> None:
+    words = [["word", 1000.12 + number, 1000.5 + number, 0.987654321] for number in range(20_000)]
+    segment = {
+        "text": "word " * 20_000,
+        "start_s": 0.0,
+        "end_s": 1.0,
+        "confidence": 1.0,
+        "channel": 0,
+        "words": words,
+    }
+    document = {"duration_s": 1.0, "segments": [segment]}
+    page = ResultsPage(results=(PartResult(index=0, name="0", document=document),), is_last=True)
+    message_bytes = convert_job_answers.results_response(page).ByteSize()
+    most = message_bytes / len(dumped(document)) * MAX_RESULT_CHARS
+    assert most < dict(wire_jobs.CHANNEL_OPTIONS)["grpc.max_receive_message_length"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from asr.audio.files import (
     count_channels,
     read_audio,
     read_audio_bytes,
+    read_bounded,
     read_channels,
     write_audio,
 )
@@ -191,3 +193,36 @@ def test_real_recordings_are_read(recordings_dir: Path) -> None:
     )
     for path in paths:
         assert read_audio(path).size == pytest.approx(audio_duration_s(path) * RATE, abs=2)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.opus", "a.mp3"])
+@pytest.mark.parametrize("rate_hz", [16_000, 48_000])
+def test_reading_in_blocks_is_reading_whole(tmp_path: Path, name: str, rate_hz: int) -> None:
+    noise = np.random.default_rng(0).uniform(-0.9, 0.9, (7 * rate_hz + 11, 2)).astype(np.float32)
+    write_audio(tmp_path / name, noise, rate_hz)
+    whole = read_audio(tmp_path / name)
+    np.testing.assert_array_equal(read_bounded(tmp_path / name, max_s=8), whole)
+    for channel, column in enumerate(read_channels(tmp_path / name).T):
+        np.testing.assert_array_equal(read_bounded(tmp_path / name, max_s=8, channel=channel), column)
+    with pytest.raises(AudioError, match=r"has 7 s, and 6 are the limit"):
+        read_bounded(tmp_path / name, max_s=6)
+
+
+def test_headerless_audio_in_blocks_is_the_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.ulaw").write_bytes(bytes(range(256)) * 2000)
+    whole = read_audio(tmp_path / "a.ulaw")
+    np.testing.assert_array_equal(read_bounded(tmp_path / "a.ulaw", max_s=100), whole)
+
+
+def test_a_small_file_takes_no_more_memory_than_its_result(tmp_path: Path) -> None:
+    import soundfile
+
+    path = tmp_path / "silence.flac"
+    soundfile.write(path, np.zeros((20 * 192_000, 8), np.int16), 192_000)
+    assert path.stat().st_size < 1 << 17
+    read_bounded(path, max_s=60)  # what is imported counts for nothing
+    tracemalloc.start()
+    samples = read_bounded(path, max_s=60)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(samples) == 20 * 16_000 and peak_bytes < 8 << 20

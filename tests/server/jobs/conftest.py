@@ -40,18 +40,24 @@ def postgresql() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def postgresql_uri(postgresql: str) -> str:
+    """Of an empty schema."""
+    schema = f"s{uuid.uuid4().hex}"
+    engine = create_engine(postgresql)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    engine.dispose()
+    return f"{postgresql}&options={quote(f'-csearch_path={schema}')}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'jobs.db'}"
-    url: str = request.getfixturevalue("postgresql")
-    schema = f"s{uuid.uuid4().hex}"
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    engine.dispose()
-    return f"{url}&options={quote(f'-csearch_path={schema}')}"
+    url: str = request.getfixturevalue("postgresql_uri")
+    return url
 
 
 @pytest.fixture

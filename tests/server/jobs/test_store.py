@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from asr.errors import (
     AlreadyExistsError,
@@ -21,8 +22,9 @@ from asr.errors import (
     UploadNotFoundError,
 )
 from server.jobs.database import Database
-from server.jobs.leases import WORKER_DIED, Leases
+from server.jobs.leases import MAX_RESULT_CHARS, TOO_LARGE, WORKER_DIED, Leases
 from server.jobs.records import Failure, NewJob, NewPart
+from server.jobs.schema import PARTS
 from server.jobs.states import JobKind, JobState
 from server.jobs.store import JobStore
 
@@ -150,6 +152,29 @@ def test_a_job_from_its_creation_to_its_results(store: JobStore, leases: Leases,
     assert not leases.has_open_jobs([BATCH])
 
 
+def test_a_page_of_results_holds_what_a_client_can_take(store: JobStore, leases: Leases) -> None:
+    job = store.create(a_job(num_parts=5), max_open=1)
+    for _ in range(5):
+        lease = leases.claim([BATCH])
+        assert lease is not None and leases.complete(lease, {"text": "x" * 1000})
+    pages, after, is_last = list[list[int]](), -1, False
+    while not is_last:
+        page = store.results_page("t", BATCH, job.id, limit=4, after=after, max_chars=2500)
+        pages.append([one.index for one in page.results])
+        after, is_last = pages[-1][-1], page.is_last
+    assert pages == [[0, 1], [2, 3], [4]]
+    page = store.results_page("t", BATCH, job.id, limit=2, after=-1, max_chars=1)
+    assert [one.index for one in page.results] == [0] and not page.is_last
+
+
+def test_a_result_that_no_client_could_take_is_a_failure(store: JobStore, leases: Leases) -> None:
+    job = store.create(a_job(num_parts=1), max_open=1)
+    lease = leases.claim([BATCH])
+    assert lease is not None and leases.complete(lease, {"text": "x" * MAX_RESULT_CHARS})
+    failure = store.get("t", BATCH, job.id).failure
+    assert failure is not None and failure.reason == TOO_LARGE
+
+
 def test_an_expired_lease_is_anothers_and_commits_nothing(
     store: JobStore, leases: Leases, clock: Any
 ) -> None:
@@ -162,7 +187,7 @@ def test_an_expired_lease_is_anothers_and_commits_nothing(
     assert leases.claim([BATCH]) is None
     clock.now_s += 1
     quick = leases.claim([BATCH])
-    assert quick is not None and quick.attempt == 2
+    assert quick is not None and (quick.attempt, quick.is_suspect) == (1, True)
     assert leases.renew([slow.token]) == set()
     for late in (
         leases.complete(slow, {"text": "slow"}),
@@ -183,15 +208,30 @@ def test_an_expired_lease_that_nobody_took_still_commits(store: JobStore, leases
     assert store.get("t", BATCH, job.id).state is JobState.SUCCEEDED
 
 
-def test_what_kills_its_workers_fails_at_last(store: JobStore, leases: Leases, clock: Any) -> None:
+def test_what_kills_its_workers_alone_fails_at_last(store: JobStore, leases: Leases, clock: Any) -> None:
     job = store.create(a_job(num_parts=1), max_open=1)
-    for _ in range(3):
-        assert leases.claim([BATCH]) is not None
+    for number in range(4):
+        lease = leases.claim([BATCH])
+        assert lease is not None and (lease.is_suspect, lease.attempt) == (number > 0, max(1, number))
+        assert not lease.is_suspect or leases.isolate(lease)
         clock.now_s += LEASE_S
     assert leases.claim([BATCH]) is None
     over = store.get("t", BATCH, job.id)
     assert over.state is JobState.FAILED and over.failure is not None
     assert over.failure.reason == WORKER_DIED and "begun 3 times" in over.failure.message
+
+
+def test_a_death_in_company_is_nobodys_attempt(store: JobStore, leases: Leases, clock: Any) -> None:
+    store.create(a_job(num_parts=1), max_open=1)
+    for _ in range(9):
+        lease = leases.claim([BATCH])
+        assert lease is not None and lease.attempt == 1
+        clock.now_s += LEASE_S
+    lease = leases.claim([BATCH])
+    assert lease is not None and leases.isolate(lease) and leases.release(lease)
+    again = leases.claim([BATCH])
+    assert again is not None and (again.attempt, again.is_suspect) == (2, True)
+    assert not leases.isolate(lease) and leases.complete(again, {})
 
 
 def test_a_part_that_is_given_back_waits_and_may_count_as_no_attempt(
@@ -293,6 +333,13 @@ def test_the_databases_own_clock_is_near(database_uri: str) -> None:
 def test_another_database_is_refused(uri: str) -> None:
     with pytest.raises((OptionError, MissingDependencyError)):
         Database(uri)
+
+
+def test_a_mistake_of_ours_is_not_told_as_a_database_that_is_away(database: Database) -> None:
+    with pytest.raises(IntegrityError), database.writing() as connection:
+        connection.execute(
+            PARTS.insert().values(job_id="none", index=0, tenant="t", name="0", document="{}", state="")
+        )
 
 
 def test_a_database_that_cannot_be_used_is_named_without_its_password(tmp_path: Path) -> None:

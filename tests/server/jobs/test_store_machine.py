@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from server.jobs.database import Database
-from server.jobs.leases import WORKER_DIED, Leases
+from server.jobs.leases import ATTEMPTS, WORKER_DIED, Leases
 from server.jobs.records import Failure, Lease, NewJob, NewPart
 from server.jobs.states import JobKind, JobState
 from server.jobs.store import JobStore
 
 BATCH = JobKind.BATCH
 LEASE_S, MAX_ATTEMPTS, NUM_PARTS = 10.0, 3, 2
+GIVEN_UP = (ATTEMPTS, WORKER_DIED)
 KEY = tuple[str, int]
 
 
@@ -72,7 +73,7 @@ class Machine(RuleBasedStateMachine):
     def _given_up(self, key: KEY) -> bool:
         tenant = self._tenants[key[0]]
         found = self._store.results(tenant, BATCH, key[0], limit=99)
-        return any(one.index == key[1] and one.failure and one.failure.reason == WORKER_DIED for one in found)
+        return any(one.index == key[1] and one.failure and one.failure.reason in GIVEN_UP for one in found)
 
     @rule(lease=leases, succeeds=st.booleans())
     def commit(self, lease: Lease | None, succeeds: bool) -> None:
@@ -107,6 +108,12 @@ class Machine(RuleBasedStateMachine):
         if holds:
             self._until_s[(lease.job_id, lease.index)] = self._now_s + LEASE_S
 
+    @rule(lease=leases)
+    def isolate(self, lease: Lease | None) -> None:
+        if lease is not None:
+            holds = self._holds(lease)
+            assert self._leases.isolate(lease) or not holds
+
     @rule(by_s=st.sampled_from([1.0, LEASE_S / 2, LEASE_S]))
     def wait(self, by_s: float) -> None:
         self._now_s += by_s
@@ -129,7 +136,7 @@ class Machine(RuleBasedStateMachine):
             assert len({one.index for one in found}) == len(found) == job.counts.succeeded + job.counts.failed
             for one in found:
                 by = one.document["by"] if one.document else one.failure.message  # type: ignore[union-attr]
-                if one.failure is None or one.failure.reason != WORKER_DIED:
+                if one.failure is None or one.failure.reason not in GIVEN_UP:
                     assert self._results[(job_id, one.index)] == by
             if job_id not in self._closed:
                 assert job.state.is_over == (len(found) == NUM_PARTS)

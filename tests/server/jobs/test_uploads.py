@@ -15,6 +15,7 @@ from asr.errors import (
     LimitError,
     OptionError,
     ResourceError,
+    UnavailableError,
     UploadInUseError,
     UploadNotFoundError,
 )
@@ -23,10 +24,11 @@ from server.jobs.installation import Installation
 from server.jobs.leases import Leases
 from server.jobs.options import DAY_S, HOUR_S, JobsOptions
 from server.jobs.records import NewJob, NewPart, Upload
+from server.jobs.schema import UPLOADS
 from server.jobs.states import JobKind
 from server.jobs.store import JobStore
-from server.jobs.sweep import ADAPTATIONS, sweep
-from server.jobs.uploads import UploadStore
+from server.jobs.sweep import ADAPTATIONS, JOBS_AT_ONCE, sweep
+from server.jobs.uploads import UNFINISHED_S, UploadStore
 
 ROOM = 1000
 
@@ -167,9 +169,8 @@ def test_what_is_over_its_time_goes(
     hanging = uploads.begin("t", "b", 1, "", max_stored_bytes=ROOM)
     orphans = (uploads.folder / "left.wav", tmp_path / ADAPTATIONS / "left")
     orphans[0].write_bytes(b"")
-    orphans[1].mkdir(parents=True)
-    for path in orphans:
-        os.utime(path, (0, 0))
+    orphans[1].mkdir(parents=True)  # of a job that was deleted: it goes at once
+    os.utime(orphans[0], (0, 0))
     young = uploads.folder / "young.wav"
     young.write_bytes(b"")
     assert sweep(database, uploads, tmp_path, options).files == 2
@@ -184,6 +185,74 @@ def test_what_is_over_its_time_goes(
     assert sweep(database, uploads, tmp_path, options).jobs == 1
     assert [one.id for one in store.page("t", JobKind.BATCH, limit=9)] == [open_job]
     assert done_job != open_job and idle.id
+
+
+def test_an_upload_lives_while_bytes_come(database: Database, clock: Any, tmp_path: Path) -> None:
+    uploads = UploadStore(database, tmp_path, max_file_bytes=500, clock=clock)
+    writer = uploads.begin("t", "a.wav", 100, "", max_stored_bytes=ROOM)
+    for _ in range(100):
+        clock.now_s += UNFINISHED_S / 10
+        writer.write(b"x")
+        assert sweep(database, uploads, tmp_path, JobsOptions()).uploads == 0
+    assert writer.finish().size_bytes == 100
+    writer.close()
+
+
+@pytest.mark.parametrize("then", ["write", "finish"])
+def test_an_upload_that_was_swept_says_so(database: Database, clock: Any, tmp_path: Path, then: str) -> None:
+    uploads = UploadStore(database, tmp_path, max_file_bytes=500, clock=clock)
+    writer = uploads.begin("t", "a.wav", 1 + (then == "write"), "", max_stored_bytes=ROOM)
+    writer.write(b"x")
+    clock.now_s += 2 * UNFINISHED_S
+    assert sweep(database, uploads, tmp_path, JobsOptions()).uploads == 1
+    with pytest.raises(UnavailableError, match="send the file again"):
+        writer.write(b"x") if then == "write" else writer.finish()
+    writer.close()
+    assert files(uploads) == []
+
+
+def test_a_sweep_takes_more_than_one_statement_has_room_for(
+    database: Database, clock: Any, tmp_path: Path
+) -> None:
+    uploads = UploadStore(database, tmp_path, max_file_bytes=1)
+    number = 70_000  # PostgreSQL's protocol numbers the values of a statement with 16 bits
+    rows = [
+        {"id": f"{index:06}", "tenant": "t", "name": "a", "file_name": f"{index:06}", "size_bytes": 1,
+         "sha256": "0" * 64, "created_at": 0.0}
+        for index in range(number)
+    ]  # fmt: skip
+    with database.writing() as connection:
+        connection.execute(UPLOADS.insert(), rows)
+    clock.now_s += 100 * HOUR_S
+    jobs = 2 * JOBS_AT_ONCE + 1
+    for index in range(jobs):
+        job_id = _job(JobStore(database), request_id=str(index))
+        JobStore(database).cancel("t", JobKind.BATCH, job_id)
+    clock.now_s += 3 * DAY_S
+    swept = sweep(database, uploads, tmp_path, JobsOptions(result_days=2))
+    assert (swept.jobs, swept.uploads) == (jobs, number)
+
+
+def test_nothing_is_left_of_an_adaptation_that_was_deleted(tmp_path: Path) -> None:
+    parts = Installation.open(
+        JobsOptions(database=f"sqlite:///{tmp_path / 'jobs.db'}", folder=str(tmp_path / "files"))
+    )
+    kept = send(parts.uploads)
+    new = NewJob(
+        tenant="t", kind=JobKind.ADAPTATION, request_id="one", payload_sha256="", spec={},
+        parts=(NewPart(name="0", document={}),), upload_ids=frozenset({kept.id}),
+    )  # fmt: skip
+    job = parts.store.create(new, max_open=1)
+    folder = parts.folder / ADAPTATIONS / job.id
+    (folder / "work").mkdir(parents=True)
+    (folder / "work" / "checkpoint").write_bytes(b"of the tenant's speech")
+    assert parts.sweep().files == 0 and folder.exists()
+    parts.delete("t", JobKind.ADAPTATION, job.id)
+    assert [path for path in parts.folder.rglob("*") if path.is_file()] == []
+    assert not folder.exists()
+    folder.mkdir()  # by a worker that is killed before it finds that the job is gone
+    assert parts.sweep().files == 1 and not folder.exists()
+    parts.database.close()
 
 
 def test_a_full_disk_is_said_and_spoils_nothing(small_disk: Path, fill: Callable[[Path], Path]) -> None:

@@ -10,11 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from asr.errors import AudioError, ModelError, ModelNotFoundError, ResourceError, UnavailableError
+from asr.errors import (
+    AlreadyExistsError,
+    AudioError,
+    LexituneError,
+    MissingDependencyError,
+    ModelError,
+    ModelNotFoundError,
+    ResourceError,
+    UnavailableError,
+)
 from server.jobs import worker as worker_module
 from server.jobs.database import Database
-from server.jobs.leases import WORKER_DIED, Leases
-from server.jobs.records import Document, Job, NewJob, NewPart
+from server.jobs.leases import ATTEMPTS, Leases
+from server.jobs.records import Document, Job, Lease, NewJob, NewPart
 from server.jobs.states import JobKind, JobState
 from server.jobs.store import JobStore
 from server.jobs.worker import Held, PartFailed, Worker
@@ -30,10 +39,14 @@ class Doing:
 
     def __init__(self, act: Act) -> None:
         self._act = act
+        self.kept_tokens: list[str] = []
 
     def __call__(self, held: Held) -> tuple[Document, float]:
         self._act(held)
         return {"attempt": held.lease.attempt}, 1.0
+
+    def kept(self, lease: Lease) -> None:
+        self.kept_tokens.append(lease.token)
 
 
 @pytest.fixture(autouse=True)
@@ -46,17 +59,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Bench:
     """A database with one job, and workers at it."""
 
-    def __init__(self, uri: str, *, lease_s: float = 5.0) -> None:
+    def __init__(self, uri: str, *, lease_s: float = 5.0, num_parts: int = 1) -> None:
         self.database = Database(uri)
         self.store = JobStore(self.database)
         self.leases = Leases(self.database, lease_s=lease_s, max_attempts=3)
-        parts = (NewPart(name="0", document={}),)
+        parts = tuple(NewPart(name=str(index), document={}) for index in range(num_parts))
         new = NewJob(tenant="", kind=BATCH, request_id="x", payload_sha256="", spec={}, parts=parts)
         self.job = self.store.create(new, max_open=1)
 
     @contextmanager
-    def worker(self, act: Act) -> Iterator[Worker]:
-        made = Worker(self.leases, {BATCH: Doing(act)}, {BATCH: 1})
+    def worker(self, act: Act, *, threads: int = 1) -> Iterator[Worker]:
+        made = Worker(self.leases, {BATCH: Doing(act)}, {BATCH: threads})
         made.start()
         try:
             yield made
@@ -100,14 +113,22 @@ def raising(error: Exception, *, times: int = 99) -> Act:
         (ModelNotFoundError("none"), "INVALID_INPUT"),
         (ModelError("broken"), "MODEL_FAILED"),
         (PartFailed("TIME_LIMIT", "long"), "TIME_LIMIT"),
-        (RuntimeError("a bug"), WORKER_DIED),
-        (MemoryError(), WORKER_DIED),
+        (MissingDependencyError("pip install"), "MISSING_DEPENDENCY"),
+        (AlreadyExistsError("a name"), "FAILED"),
+        (LexituneError("odd"), "FAILED"),
+        (RuntimeError("a bug in /secret/path"), ATTEMPTS),
+        (MemoryError(), ATTEMPTS),
     ],
 )
 def test_what_cannot_be_done_fails_with_its_reason(bench: Bench, error: Exception, reason: str) -> None:
     with bench.worker(raising(error)):
         over = bench.over()
     assert over.state is JobState.FAILED and over.failure is not None and over.failure.reason == reason
+    if reason == ATTEMPTS:
+        assert type(error).__name__ in over.failure.message and "begun 3 times" in over.failure.message
+        assert "/secret" not in over.failure.message
+    else:
+        assert over.failure.message == str(error)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +162,37 @@ def test_work_that_outlasts_its_lease_keeps_it(tmp_path: Path) -> None:
     bench.database.close()
 
 
+def test_a_result_that_cannot_be_kept_ends_no_thread(bench: Bench) -> None:
+    class Odd(Doing):
+        def __call__(self, held: Held) -> tuple[Document, float]:
+            document, audio_s = super().__call__(held)
+            return {"odd": object()} if held.lease.attempt == 1 else document, audio_s
+
+    made = Worker(bench.leases, {BATCH: Odd(lambda _: None)}, {BATCH: 1})
+    made.start()
+    assert bench.over().state is JobState.SUCCEEDED
+    made.stop(5)
+    (result,) = bench.store.results("", BATCH, bench.job.id, limit=9)
+    assert result.document == {"attempt": 2}
+
+
+def test_only_what_was_committed_is_cleared_away(bench: Bench) -> None:
+    """Of two that did a part, the one that was too late leaves the other's folder alone."""
+    tokens: list[str] = []
+
+    def act(held: Held) -> None:
+        tokens.append(held.lease.token)
+        if len(tokens) == 1:
+            assert bench.leases.release(held.lease, counts=False)  # as if it had been taken for dead
+
+    work = Doing(act)
+    made = Worker(bench.leases, {BATCH: work}, {BATCH: 1})
+    made.start()
+    assert bench.over().state is JobState.SUCCEEDED
+    made.stop(5)
+    assert len(tokens) == 2 and work.kept_tokens == tokens[1:]
+
+
 def test_a_cancelled_part_is_told_so(tmp_path: Path) -> None:
     bench = Bench(f"sqlite:///{tmp_path / 'jobs.db'}", lease_s=0.5)
     told = threading.Event()
@@ -154,6 +206,46 @@ def test_a_cancelled_part_is_told_so(tmp_path: Path) -> None:
         bench.store.cancel("", BATCH, bench.job.id)
         assert told.wait(10)
     assert bench.store.results("", BATCH, bench.job.id, limit=9) == []
+    bench.database.close()
+
+
+def test_what_a_worker_died_with_is_done_alone(tmp_path: Path) -> None:
+    bench = Bench(f"sqlite:///{tmp_path / 'jobs.db'}", lease_s=0.5, num_parts=6)
+    for _ in range(2):  # by a worker that is not heard of again
+        assert bench.leases.claim([BATCH]) is not None
+    together: list[tuple[bool, int]] = []
+    at_work: list[str] = []
+    lock = threading.Lock()
+
+    def act(held: Held) -> None:
+        with lock:
+            at_work.append(held.lease.token)
+            together.append((held.lease.is_suspect, len(at_work)))
+        if not held.lease.is_suspect:
+            held.over.wait(0.6)  # longer than the dead worker's lease
+        with lock:
+            together.append((held.lease.is_suspect, len(at_work)))
+            at_work.remove(held.lease.token)
+
+    with bench.worker(act, threads=3):
+        over = bench.over()
+    assert over.state is JobState.SUCCEEDED and over.counts.succeeded == 6
+    assert [number for is_suspect, number in together if is_suspect] == [1] * 4
+    assert max(number for _, number in together) > 1
+    bench.database.close()
+
+
+def test_one_that_waits_to_be_alone_is_given_back_when_the_worker_stops(tmp_path: Path) -> None:
+    bench = Bench(f"sqlite:///{tmp_path / 'jobs.db'}", lease_s=0.5, num_parts=2)
+    assert bench.leases.claim([BATCH]) is not None
+    release = threading.Event()
+    made = Worker(bench.leases, {BATCH: Doing(lambda _: release.wait(30) and None)}, {BATCH: 2})
+    made.start()
+    bench.when(lambda _: made.num_held == 2)
+    made.stop(0.1)
+    lease = bench.leases.claim([BATCH])
+    assert lease is not None and lease.attempt == 1
+    release.set()
     bench.database.close()
 
 

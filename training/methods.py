@@ -6,7 +6,7 @@ frames, E encoder frames, D width, U tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -187,18 +187,32 @@ class WrittenEmbeddings:
     """The token embeddings, which are also the outputs, of the tokens that the training texts hold; the others' stay.
 
     AdamW gives every weight a step of about the same size: tokens that no text holds, whose gradients only say that they
-    are not the next one, would be moved further than those that are learned, and what was known of them lost
+    are not the next one, would be moved further than those that are learned, and what was known of them lost. So they get
+    no gradient; put back only at the end, they would be strangers to a decoder that learned beside moved ones
     (docs/experiments.md).
     """
 
     def __init__(self, model: Any, written: Collection[int] | None) -> None:
         """Keep the embeddings of ``model`` as they are now, but for the tokens ``written``; None leaves all to learn."""
+        self._model = model
         self._written = torch.tensor(sorted(written)) if written is not None else None
         if self._written is not None:
             self._start = model.model.decoder.embed_tokens.weight.detach().cpu().clone()
+            self._learns = torch.zeros(len(self._start), 1, dtype=torch.bool)
+            self._learns[self._written] = True
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Decoder states (N, D) to logits (N, V); embeddings that stay get no gradient from them."""
+        weight = self._model.proj_out.weight
+        if self._written is None or not weight.requires_grad:
+            logits: Tensor = self._model.proj_out(states)
+            return logits
+        self._learns = self._learns.to(weight.device)
+        held = torch.where(self._learns, weight, weight.detach())
+        return torch.nn.functional.linear(states, held)
 
     def settled(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Learned weights, with the embeddings (V, D) that may learn."""
+        """Learned weights; of the embeddings (V, D) those that stay, without what weight decay took of them."""
         if EMBEDDINGS not in weights or self._written is None:
             return dict(weights)
         learned = self._start.clone()
@@ -244,7 +258,7 @@ class DecoderMethod:
 
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """See :class:`Method`."""
-        return decoder_loss(self.model, self._encodings(examples, step), self._frame)
+        return decoder_loss(self.model, self._encodings(examples, step), self._frame, self._embeddings.logits)
 
     def passes(self, examples: Sequence[Example]) -> list[list[Example]]:
         """See :class:`Method`."""
@@ -282,7 +296,7 @@ class FullMethod:
 
     def loss(self, examples: Sequence[Example], step: int) -> Tensor:
         """See :class:`Method`."""
-        return decoder_loss(self.model, self._encodings(examples, step), self._frame)
+        return decoder_loss(self.model, self._encodings(examples, step), self._frame, self._embeddings.logits)
 
     def passes(self, examples: Sequence[Example]) -> list[list[Example]]:
         """See :class:`Method`."""
@@ -297,8 +311,13 @@ class FullMethod:
         return self._embeddings.settled(weights)
 
 
-def decoder_loss(model: Any, encoded: Sequence[Encoded], frame: Frame) -> Tensor:
-    """Mean cross entropy over the labelled positions of all examples.
+def decoder_loss(
+    model: Any,
+    encoded: Sequence[Encoded],
+    frame: Frame,
+    to_logits: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Mean cross entropy over the labelled positions of all examples; ``to_logits`` is the model's own by default.
 
     The vocabulary's matrix is by far the largest of a small decoder: tokens are looked up once and logits computed once
     for all contexts together, and only at labelled positions.
@@ -310,7 +329,7 @@ def decoder_loss(model: Any, encoded: Sequence[Encoded], frame: Frame) -> Tensor
     parts = embeddings.split([len(one.examples) for one in encoded])
     states = [decoded(model, one.outputs, part) for one, part in zip(encoded, parts, strict=True)]
     kept = labels != IGNORED
-    logits = model.proj_out(torch.cat(states)[kept])
+    logits = (to_logits or model.proj_out)(torch.cat(states)[kept])
     return torch.nn.functional.cross_entropy(logits.float(), labels[kept])
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import urllib.request
 from typing import Any
 
-LOADED = ("lexitune_model_load_seconds", "lexitune_model_memory_bytes")  # of models in memory, not of calls
+OTHERS = (  # of models in memory and of jobs, which last beyond calls
+    "lexitune_model_load_seconds",
+    "lexitune_model_memory_bytes",
+    "lexitune_jobs",
+)
 
 
 def gauges_of_calls(address: str) -> dict[str, float]:
-    """All gauges of the server but those of the models in memory; a server without calls has each at 0."""
+    """All gauges of the server but those of models in memory and of jobs; a server without calls has each at 0."""
     return {
         sample.name + "".join(f" {key}={value}" for key, value in sample.labels.items()): float(sample.value)
         for family in _families(address)
         if family.type == "gauge" and family.name.startswith("lexitune_")
-        if family.name not in LOADED and not family.name.endswith("_created")  # of counters: when they began
+        if family.name not in OTHERS and not family.name.endswith("_created")  # of counters: when they began
         for sample in family.samples
     }
 

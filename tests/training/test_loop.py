@@ -264,7 +264,7 @@ def test_embeddings_learn_only_if_asked_to(
 def test_of_the_embeddings_only_those_of_written_tokens_are_served_changed(
     version: Path, examples: list[Example], frame: Frame, tmp_path: Path
 ) -> None:
-    """The optimiser moves all of them: without the reset, words that no text holds would be unlearned."""
+    """The optimiser would move all of them alike, and words that no text holds would be unlearned."""
     written = frame.written(examples)
     assert frame.end_of_text in written and set(frame.prompt) <= written
     model = load_whisper(version)
@@ -272,9 +272,10 @@ def test_of_the_embeddings_only_those_of_written_tokens_are_served_changed(
     encodings = _cached(version, examples, tmp_path / "encoded")
     method = DecoderMethod(model, encodings, frame, written=written)
     _loop(method, examples).run(CheckpointStore(tmp_path / "steps"), _hooks(iter([0.9] * 9), -1))
-    drifted = (method.trainable()[EMBEDDINGS] != before).any(1)
+    moved = (method.trainable()[EMBEDDINGS] - before).abs().amax(1)
+    others = torch.tensor(sorted(set(range(len(before))) - written))
+    assert moved.max() > 1e-4 > moved[others].max()  # of theirs weight decay alone
     served = (method.merged(method.trainable())[EMBEDDINGS] != before).any(1)
-    assert drifted.sum() > len(written)
     assert set(served.nonzero()[:, 0].tolist()) <= written
     assert served.any()
 

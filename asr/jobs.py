@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import enum
 
+FILES = ("text", "terms", "templates")
+"""What an adaptation may be given as a file, by the names of fields and of the command's options."""
+MANIFESTS = ("train", "dev", "test", "general")
+"""Likewise, as a manifest with its recordings."""
+
 
 class JobState(enum.StrEnum):
     """Where a job is: from QUEUED to RUNNING, from both to one of the others, where it stays."""

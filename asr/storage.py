@@ -11,12 +11,13 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
 
-from asr.errors import UnavailableError
+from asr.errors import ChecksumError, UnavailableError
 
 
 def home_dir(*parts: str) -> Path:
@@ -94,3 +95,31 @@ def _sync_tree(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def read_verified(folder: Path, name: str, sha256: str) -> dict[str, bytes]:
+    """All files of a folder by their names, held in memory so that nobody can change what was checked.
+
+    Args:
+        folder: without the folders in it.
+        name: of the file that is checked.
+        sha256: that it must have.
+
+    Raises:
+        ChecksumError: it has another one.
+    """
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    actual = hashlib.sha256(files.get(name, b"")).hexdigest()
+    if actual != sha256:
+        raise ChecksumError(
+            f"{folder / name}: sha256 is {actual}, published was {sha256}; import or publish the version again"
+        )
+    return files
+
+
+def is_older(path: Path, age_s: float) -> bool:
+    """Whether a file or folder was last written so long ago; not so if it is gone."""
+    try:
+        return path.stat().st_mtime < time.time() - age_s
+    except FileNotFoundError:
+        return False

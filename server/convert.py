@@ -154,7 +154,7 @@ def stream_response(update: StreamUpdate) -> speech_pb2.StreamingRecognizeRespon
             response.marker_reached.id = marker
         case Goodbye(reason=reason, time_left_s=time_left_s):
             response.goodbye.reason = reason
-            response.goodbye.time_left.CopyFrom(_duration(time_left_s))
+            response.goodbye.time_left.CopyFrom(duration_message(time_left_s))
         case VocabularyApplied(phrases=reports, error=error):
             response.vocabulary_applied.phrases.extend(report_messages(reports))
             response.vocabulary_applied.error = error
@@ -182,7 +182,7 @@ def recognize_response(
     return speech_pb2.RecognizeResponse(
         results=[result_message(result) for result in results],
         model=identity_message(model),
-        duration=_duration(duration_s),
+        duration=duration_message(duration_s),
         ignored_fields=list(ignored),
         phrases=report_messages(phrases),
         keeps_candidates=keeps_candidates,
@@ -196,8 +196,8 @@ def result_message(result: RecognitionResult) -> speech_pb2.RecognitionResult:
         is_final=result.is_final,
         stability=result.stability,
         channel=result.channel,
-        start=_duration(result.start_s),
-        end=_duration(result.end_s),
+        start=duration_message(result.start_s),
+        end=duration_message(result.end_s),
         alternatives=[_alternative(one) for one in result.alternatives],
         final_reason=_FINAL_REASONS[result.final_reason],
     )
@@ -215,11 +215,11 @@ def limits_message(limits: Limits) -> speech_pb2.Limits:
     return speech_pb2.Limits(
         max_message_bytes=limits.max_message_bytes,
         max_unary_bytes=limits.max_unary_bytes,
-        max_unary_duration=_duration(limits.max_unary_s),
-        first_message_timeout=_duration(limits.first_message_s),
-        idle_timeout=_duration(limits.idle_s),
-        max_stream_duration=_duration(limits.max_stream_s),
-        max_queued_audio=_duration(limits.max_queued_s),
+        max_unary_duration=duration_message(limits.max_unary_s),
+        first_message_timeout=duration_message(limits.first_message_s),
+        idle_timeout=duration_message(limits.idle_s),
+        max_stream_duration=duration_message(limits.max_stream_s),
+        max_queued_audio=duration_message(limits.max_queued_s),
         max_streams=limits.max_streams,
         max_phrases=limits.max_phrases,
         max_phrase_characters=limits.max_phrase_characters,
@@ -288,26 +288,29 @@ def _alternative(hypothesis: Hypothesis) -> speech_pb2.Alternative:
 
 def _word(word: Word) -> speech_pb2.Word:
     return speech_pb2.Word(
-        text=word.text, start=_duration(word.start_s), end=_duration(word.end_s), confidence=word.confidence
+        text=word.text,
+        start=duration_message(word.start_s),
+        end=duration_message(word.end_s),
+        confidence=word.confidence,
     )
 
 
 def _speech_event(kind: str, event: SpeechStarted | SpeechEnded | SpeechAwaited) -> speech_pb2.SpeechEvent:
     return speech_pb2.SpeechEvent(
-        kind=kind, time=_duration(event.time_s), utterance_id=event.utterance_id, channel=event.channel
+        kind=kind, time=duration_message(event.time_s), utterance_id=event.utterance_id, channel=event.channel
     )
 
 
 def _progress(progress: Progress) -> speech_pb2.Progress:
     return speech_pb2.Progress(
-        received=_duration(progress.received_s),
-        processed=_duration(progress.processed_s),
-        lag=_duration(progress.lag_s),
-        skipped_silence=_duration(progress.skipped_silence_s),
+        received=duration_message(progress.received_s),
+        processed=duration_message(progress.processed_s),
+        lag=duration_message(progress.lag_s),
+        skipped_silence=duration_message(progress.skipped_silence_s),
     )
 
 
-def _duration(seconds: float) -> Duration:
+def duration_message(seconds: float) -> Duration:
     """Seconds to the nearest nanosecond, at least 0."""
     whole = math.floor(max(seconds, 0.0))
     nanos = round((max(seconds, 0.0) - whole) * 1e9)

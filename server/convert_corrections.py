@@ -12,7 +12,8 @@ from asr.v1 import corrections_pb2
 from server.candidates.options import CandidatesOptions
 from server.candidates.records import Candidate
 from server.candidates.store import After
-from server.convert_job_answers import duration_message, page_token, timestamp_message
+from server.convert import duration_message
+from server.convert_job_answers import page_token, timestamp_message
 from server.convert_jobs import page_of
 from server.jobs.options import DAY_S
 from server.jobs.rows import is_id

@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from asr.biasing.phrases import PhraseReport
 from asr.v1 import adaptation_pb2, batch_pb2, jobs_pb2, models_pb2, uploads_pb2
 from server import convert_phrases
+from server.convert import duration_message
 from server.jobs.options import DAY_S, JobsOptions
 from server.jobs.records import Document, Failure, Job, PartResult, ResultsPage, Upload
 from server.jobs.states import JobState
@@ -261,10 +261,3 @@ def timestamp_message(moment_s: float) -> Timestamp:
     stamp = Timestamp()
     stamp.FromNanoseconds(round(moment_s * 1e6) * 1000)
     return stamp
-
-
-def duration_message(seconds: float) -> Duration:
-    """A length of time."""
-    duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
-    return duration

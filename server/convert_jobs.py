@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from google.protobuf.message import Message
 
 from asr.errors import OptionError, ProtocolError
+from asr.jobs import FILES, MANIFESTS
 from asr.streaming.messages import Limits, Vocabulary
 from asr.text.languages import AUTO
 from asr.v1 import adaptation_pb2, batch_pb2, uploads_pb2
@@ -25,8 +26,6 @@ MAX_TOKEN = 200
 MAX_REQUEST_ID = 128
 MAX_RECORDING_ID = 255
 MAX_LANGUAGE = 40
-_MANIFESTS = ("train", "dev", "test", "general")
-_FILES = ("text", "terms", "templates")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +113,7 @@ def adaptation_request(request: adaptation_pb2.CreateAdaptationJobRequest) -> Ad
         OptionError: a field is not allowed; ``field`` is its path.
     """
     manifests: dict[str, ManifestSource] = {}
-    for name in _MANIFESTS:
+    for name in MANIFESTS:
         if request.HasField(name):
             message = getattr(request, name)
             file = source(message.file, f"{name}.file")
@@ -127,7 +126,7 @@ def adaptation_request(request: adaptation_pb2.CreateAdaptationJobRequest) -> Ad
         alias=request.alias,
         method=request.method or "auto",
         config_toml=request.config_toml,
-        files={name: source(getattr(request, name), name) for name in _FILES if request.HasField(name)},
+        files={name: source(getattr(request, name), name) for name in FILES if request.HasField(name)},
         manifests=manifests,
     )
 

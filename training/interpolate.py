@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-SURELY_BETTER = 0.8  # probability above which a larger mix is taken for being better (docs/experiments.md)
 ENCODER = "model.encoder."  # what a Whisper's encoder weights' names begin with
+SURELY_BETTER = 0.8  # probability above which a larger mix is taken for being better (docs/experiments.md)
 PROBABLY_BETTER = 0.6  # likewise, where general speech was recorded and shows what a larger mix costs
 
 
@@ -45,7 +45,12 @@ class MixScore:
     @property
     def label(self) -> str:
         """For a person."""
-        return f"{self.mix:g}" + (f", encoder {self.encoder_mix:g}" if self.encoder_mix is not None else "")
+        return mix_label(self.mix, self.encoder_mix)
+
+
+def mix_label(mix: float, encoder_mix: float | None) -> str:
+    """A mix for a person."""
+    return f"{mix:g}" + (f", encoder {encoder_mix:g}" if encoder_mix is not None else "")
 
 
 def interpolate(

@@ -86,12 +86,8 @@ class EventStage:
 
 def report_document(report: AdaptationReport) -> dict[str, Any]:
     """What was published, for a program: the gate's checks, and figures by MODEL.SET.METRIC."""
-    metrics: dict[str, float] = {}
-    for model, sets in report.card["evaluation"].items():
-        for name, figures in sets.items():
-            for key in ("wer", "cer", "term_recall", "term_precision", "term_f1"):
-                if figures[key] is not None:
-                    metrics[f"{model}.{name}.{key}"] = figures[key]
+    from training.report import flat_metrics
+
     return {
         "reference": report.reference,
         "promoted_alias": report.promoted_alias,
@@ -101,7 +97,7 @@ def report_document(report: AdaptationReport) -> dict[str, Any]:
             {key: value for key, value in asdict(check).items() if key in ("name", "passed", "detail")}
             for check in report.verdict.checks
         ],
-        "metrics": metrics,
+        "metrics": flat_metrics(report.card),
     }
 
 

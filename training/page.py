@@ -11,6 +11,7 @@ from typing import Any, Literal
 from asr.data.manifest import Utterance
 from asr.evaluation.evaluate import Evaluation
 from asr.evaluation.report import Curve, GateCheck, Report, Series, SetResult, render
+from training.interpolate import mix_label
 
 _SENSES: Mapping[str, tuple[Literal["at least", "at most"], str]] = {
     "domain": ("at least", ""),
@@ -86,16 +87,11 @@ def _facts(card: Mapping[str, Any]) -> dict[str, str]:
         "trained on": f"{training['utterances']} utterances",
         "heard in": ", ".join(card["contexts"]),
         "best step": str(training["best_step"]),
-        "mix with the base": _mix_label(training),
+        "mix with the base": mix_label(training["mix"], training["encoder_mix"]),
         "seconds spent": f"{training['seconds']:.0f}",
         "seed": str(card["seed"]),
         **{name: str(version) for name, version in card["code"].items()},
     }
-
-
-def _mix_label(training: Mapping[str, Any]) -> str:
-    encoder = training["encoder_mix"]
-    return f"{training['mix']:g}" + (f", encoder {encoder:g}" if encoder is not None else "")
 
 
 def _share(mix: Mapping[str, Any]) -> float:

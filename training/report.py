@@ -119,14 +119,19 @@ def build_card(
     }
 
 
+def flat_metrics(card: Mapping[str, Any]) -> dict[str, float]:
+    """A card's figures as shares, by MODEL.SET.METRIC, such as adapted.dev.wer."""
+    return {
+        f"{model}.{name}.{key}": figures[key]
+        for model, sets in card["evaluation"].items()
+        for name, figures in sets.items()
+        for key in ("wer", "cer", "term_recall", "term_precision", "term_f1")
+        if figures[key] is not None
+    }
+
+
 def build_run(spec: AdaptationSpec, card: Mapping[str, Any], page: str) -> Run:
     """Parameters, figures, curve and the HTML report for the tracking store."""
-    metrics: dict[str, float] = {}
-    for model, sets in card["evaluation"].items():
-        for name, figures in sets.items():
-            for key in ("wer", "cer", "term_recall", "term_precision", "term_f1"):
-                if figures[key] is not None:
-                    metrics[f"{model}.{name}.{key}"] = figures[key]
     curve: dict[str, list[tuple[int, float]]] = {}
     for point in card["training"]["curve"]:
         for key in ("loss", "dev_wer", "dev_term_f1"):
@@ -142,7 +147,7 @@ def build_run(spec: AdaptationSpec, card: Mapping[str, Any], page: str) -> Run:
     }
     report = json.dumps({key: card[key] for key in ("gate", "evaluation", "training", "data")}, indent=2)
     texts = {"report.json": report, PAGE: page}
-    return Run(name=f"adapt {spec.name}", params=params, metrics=metrics, curve=curve, texts=texts)
+    return Run(name=f"adapt {spec.name}", params=params, metrics=flat_metrics(card), curve=curve, texts=texts)
 
 
 def _versions() -> dict[str, str]:

@@ -69,7 +69,7 @@ class FailureList:
 
     def close(self) -> None:
         """Write what is not yet."""
-        if self._store is not None and self.failures:
+        if self._store is not None and self.failures and is_url(self.path or ""):
             self._store.write(self._name, "".join(map(_row, self.failures)).encode())
 
 

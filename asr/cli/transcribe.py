@@ -47,9 +47,25 @@ class Channels(StrEnum):
 Files = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Recordings, folders of them, patterns such as 'calls/**/*.wav', URLs with --engine ray."
+        help="Recordings, folders of them, patterns such as 'calls/**/*.wav', and URLs of any of these."
     ),
 ]
+Legs = Annotated[
+    str | None,
+    typer.Option(help="Names of the channels, as agent,customer: each by itself, merged by time into one."),
+]
+Failures = Annotated[
+    str | None,
+    typer.Option(help="Where failures are listed; default: failures.jsonl in the folder, beside a file."),
+]
+EngineName = Annotated[
+    str, typer.Option(help="ctranslate2, or torch as the reference, or ray for a cluster of ctranslate2.")
+]
+Workers = Annotated[int, typer.Option(min=1, help="Decodings at the same time; with ray, workers at most.")]
+Steps = Annotated[
+    str | None, typer.Option(help="Done to the text, comma-separated: itn-en-1 writes spoken numbers.")
+]
+Redact = Annotated[str | None, typer.Option(help="Taken out of the text: some of numbers,names,cards,dates.")]
 
 
 def transcribe(
@@ -65,35 +81,19 @@ def transcribe(
     channels: Annotated[
         Channels, typer.Option(help="Mix channels down, or transcribe each by itself.")
     ] = Channels.MIX,
-    legs: Annotated[
-        str | None,
-        typer.Option(
-            help="Names of the channels, as agent,customer: each by itself, merged by time into one."
-        ),
-    ] = None,
+    legs: Legs = None,
     language: Annotated[str, typer.Option(help="Code of the speech; auto leaves it to the model.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what --output holds and hashes prove; do the rest.")
     ] = False,
-    failures: Annotated[
-        str | None,
-        typer.Option(help="Where failures are listed; default: failures.jsonl in the folder, beside a file."),
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(help="ctranslate2, or torch as the reference, or ray for a cluster of ctranslate2.")
-    ] = CTRANSLATE2,
+    failures: Failures = None,
+    engine: EngineName = CTRANSLATE2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     beam_size: Annotated[int, typer.Option(min=1, max=16, help="1 is greedy.")] = 5,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Decodings at the same time; with ray, workers at most.")
-    ] = 2,
+    workers: Workers = 2,
     phrases: Phrases = None,
-    steps: Annotated[
-        str | None, typer.Option(help="Done to the text, comma-separated: itn-en-1 writes spoken numbers.")
-    ] = None,
-    redact: Annotated[
-        str | None, typer.Option(help="Taken out of the text: some of numbers,names,cards,dates.")
-    ] = None,
+    steps: Steps = None,
+    redact: Redact = None,
 ) -> None:
     """Transcribe recordings of any length; failures are listed, the rest is done, exit 1 if any failed."""
     if resume and output is None:

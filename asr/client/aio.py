@@ -36,12 +36,9 @@ class AsyncSpeechClient:
 
     def __init__(self, address: str, credentials: Credentials | None = None) -> None:
         credentials = credentials or Credentials()
-        secure = credentials.channel_credentials(address)
         self.address = address
         self._metadata = credentials.metadata
-        self._channel = (
-            grpc.aio.insecure_channel(address) if secure is None else grpc.aio.secure_channel(address, secure)
-        )
+        self._channel = credentials.open_aio_channel(address)
         self._speech = speech_pb2_grpc.SpeechStub(self._channel)  # type: ignore[no-untyped-call]
         self._models = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
         self._phrase_sets = phrases_pb2_grpc.PhraseSetsStub(self._channel)  # type: ignore[no-untyped-call]

@@ -32,15 +32,10 @@ class AsyncConnected:
         self, address: str, credentials: Credentials | None = None, *, patience_s: float = PATIENCE_S
     ) -> None:
         credentials = credentials or Credentials()
-        secure = credentials.channel_credentials(address)
         self.address = address
         self._metadata = credentials.metadata
         self._patience_s = patience_s
-        self._channel = (
-            grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
-            if secure is None
-            else grpc.aio.secure_channel(address, secure, CHANNEL_OPTIONS)
-        )
+        self._channel = credentials.open_aio_channel(address, CHANNEL_OPTIONS)
 
     async def __aenter__(self) -> Self:
         return self

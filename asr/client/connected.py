@@ -36,15 +36,10 @@ class Connected:
         self, address: str, credentials: Credentials | None = None, *, patience_s: float = PATIENCE_S
     ) -> None:
         credentials = credentials or Credentials()
-        secure = credentials.channel_credentials(address)
         self.address = address
         self._metadata = credentials.metadata
         self._patience_s = patience_s
-        self._channel = (
-            grpc.insecure_channel(address, CHANNEL_OPTIONS)
-            if secure is None
-            else grpc.secure_channel(address, secure, CHANNEL_OPTIONS)
-        )
+        self._channel = credentials.open_channel(address, CHANNEL_OPTIONS)
 
     def __enter__(self) -> Self:
         return self

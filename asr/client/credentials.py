@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from asr.errors import OptionError
 from asr.network import is_loopback
 
 Metadata = tuple[tuple[str, str], ...]
+ChannelOptions = Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +75,20 @@ class Credentials:
                 field="token",
             )
         return None
+
+    def open_channel(self, address: str, options: ChannelOptions = ()) -> grpc.Channel:
+        """A connection to a server; errors as of :meth:`channel_credentials`."""
+        secure = self.channel_credentials(address)
+        if secure is None:
+            return grpc.insecure_channel(address, options)
+        return grpc.secure_channel(address, secure, options)
+
+    def open_aio_channel(self, address: str, options: ChannelOptions = ()) -> grpc.aio.Channel:
+        """The same for asyncio; in an event loop."""
+        secure = self.channel_credentials(address)
+        if secure is None:
+            return grpc.aio.insecure_channel(address, options)
+        return grpc.aio.secure_channel(address, secure, options)
 
 
 def _read(path: Path | None, field_name: str) -> bytes | None:

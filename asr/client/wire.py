@@ -215,9 +215,9 @@ def audio_bytes(audio: bytes | Samples, config: StreamConfig) -> bytes:
 def stream_update(response: speech_pb2.StreamingRecognizeResponse) -> StreamUpdate:
     """A message of the server."""
     progress = Progress(
-        received_s=_seconds(response.progress.received),
-        processed_s=_seconds(response.progress.processed),
-        skipped_silence_s=_seconds(response.progress.skipped_silence),
+        received_s=seconds_of(response.progress.received),
+        processed_s=seconds_of(response.progress.processed),
+        skipped_silence_s=seconds_of(response.progress.skipped_silence),
     )
     return StreamUpdate(event=_event(response), progress=progress)
 
@@ -227,7 +227,7 @@ def recognition(response: speech_pb2.RecognizeResponse) -> Recognition:
     return Recognition(
         results=tuple(_result(result) for result in response.results),
         model=identity(response.model),
-        duration_s=_seconds(response.duration),
+        duration_s=seconds_of(response.duration),
         ignored_fields=tuple(response.ignored_fields),
         phrases=phrase_reports(response.phrases),
         keeps_candidates=response.keeps_candidates,
@@ -313,7 +313,7 @@ def _event(response: speech_pb2.StreamingRecognizeResponse) -> StreamEvent | Non
             kind = _SPEECH_EVENTS.get(event.kind)
             if kind is None:
                 return None
-            return kind(time_s=_seconds(event.time), utterance_id=event.utterance_id, channel=event.channel)
+            return kind(time_s=seconds_of(event.time), utterance_id=event.utterance_id, channel=event.channel)
         case "marker_reached":
             return MarkerReached(id=response.marker_reached.id)
         case "vocabulary_applied":
@@ -321,7 +321,7 @@ def _event(response: speech_pb2.StreamingRecognizeResponse) -> StreamEvent | Non
             return VocabularyApplied(phrases=phrase_reports(applied.phrases), error=applied.error)
         case "goodbye":
             goodbye = response.goodbye
-            return Goodbye(reason=goodbye.reason, time_left_s=_seconds(goodbye.time_left))
+            return Goodbye(reason=goodbye.reason, time_left_s=seconds_of(goodbye.time_left))
         case _:
             return None  # progress alone, or an event of a newer server
 
@@ -330,11 +330,11 @@ def _ready(ready: speech_pb2.Ready) -> Ready:
     limits = Limits(
         max_message_bytes=ready.limits.max_message_bytes,
         max_unary_bytes=ready.limits.max_unary_bytes,
-        max_unary_s=_seconds(ready.limits.max_unary_duration),
-        first_message_s=_seconds(ready.limits.first_message_timeout),
-        idle_s=_seconds(ready.limits.idle_timeout),
-        max_stream_s=_seconds(ready.limits.max_stream_duration),
-        max_queued_s=_seconds(ready.limits.max_queued_audio),
+        max_unary_s=seconds_of(ready.limits.max_unary_duration),
+        first_message_s=seconds_of(ready.limits.first_message_timeout),
+        idle_s=seconds_of(ready.limits.idle_timeout),
+        max_stream_s=seconds_of(ready.limits.max_stream_duration),
+        max_queued_s=seconds_of(ready.limits.max_queued_audio),
         max_streams=ready.limits.max_streams,
         **{name: value for name in _PHRASE_LIMITS if (value := getattr(ready.limits, name))},
     )
@@ -352,8 +352,8 @@ def _result(result: speech_pb2.RecognitionResult) -> RecognitionResult:
         utterance_id=result.utterance_id,
         is_final=result.is_final,
         stability=result.stability,
-        start_s=_seconds(result.start),
-        end_s=_seconds(result.end),
+        start_s=seconds_of(result.start),
+        end_s=seconds_of(result.end),
         alternatives=tuple(_hypothesis(one) for one in result.alternatives),
         final_reason=_FINAL_REASONS.get(result.final_reason),
         channel=result.channel,
@@ -363,7 +363,10 @@ def _result(result: speech_pb2.RecognitionResult) -> RecognitionResult:
 def _hypothesis(alternative: speech_pb2.Alternative) -> Hypothesis:
     words = tuple(
         Word(
-            text=word.text, start_s=_seconds(word.start), end_s=_seconds(word.end), confidence=word.confidence
+            text=word.text,
+            start_s=seconds_of(word.start),
+            end_s=seconds_of(word.end),
+            confidence=word.confidence,
         )
         for word in alternative.words
     )
@@ -388,5 +391,6 @@ def _duration(seconds: float) -> Duration:
     return duration
 
 
-def _seconds(duration: Duration) -> float:
+def seconds_of(duration: Duration) -> float:
+    """A length of time, s."""
     return duration.seconds + duration.nanos / 1e9

@@ -7,6 +7,7 @@ from datetime import UTC
 
 from asr.candidates import CandidateState
 from asr.client.candidate_values import Candidate
+from asr.client.wire import seconds_of
 from asr.v1 import corrections_pb2
 
 MAX_DELETED = 1000  # ids of one request
@@ -39,7 +40,7 @@ def candidate(message: corrections_pb2.Candidate) -> Candidate:
         model=message.model,
         text=message.text,
         confidence=message.confidence,
-        duration_s=message.duration.seconds + message.duration.nanos / 1e9,
+        duration_s=seconds_of(message.duration),
         language=message.language_code,
         session=message.session,
         state=state,

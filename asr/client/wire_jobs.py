@@ -26,10 +26,11 @@ from asr.client.job_values import (
     RecordingOnServer,
     UploadedFile,
 )
+from asr.client.wire import seconds_of
 from asr.client.wire_phrases import vocabulary_message
 from asr.data.manifest import MalformedRow, parse_rows
 from asr.errors import ManifestError
-from asr.jobs import JobState
+from asr.jobs import FILES, MANIFESTS, JobState
 from asr.results import Segment, Transcript, Word
 from asr.streaming.messages import Vocabulary
 from asr.v1 import adaptation_pb2, batch_pb2, jobs_pb2, models_pb2, uploads_pb2
@@ -47,8 +48,6 @@ _STATES = {
     jobs_pb2.JOB_STATE_FAILED: JobState.FAILED,
     jobs_pb2.JOB_STATE_CANCELLED: JobState.CANCELLED,
 }
-_FILES = ("text", "terms", "templates")
-_MANIFESTS = ("train", "dev", "test", "general")
 
 Content = Path | bytes
 
@@ -115,10 +114,10 @@ def batch_request(
 def adaptation_request(asked: Adaptation, request_id: str) -> adaptation_pb2.CreateAdaptationJobRequest:
     """Asks for an adaptation job; a request_id is made up where none is given."""
     files: dict[str, Any] = {
-        name: _input(file) for name in _FILES if (file := getattr(asked, name)) is not None
+        name: _input(file) for name in FILES if (file := getattr(asked, name)) is not None
     }
     files |= {
-        name: _manifest(manifest) for name in _MANIFESTS if (manifest := getattr(asked, name)) is not None
+        name: _manifest(manifest) for name in MANIFESTS if (manifest := getattr(asked, name)) is not None
     }
     return adaptation_pb2.CreateAdaptationJobRequest(
         request_id=request_id or uuid.uuid4().hex,
@@ -152,7 +151,7 @@ def batch_job(message: batch_pb2.BatchJob) -> BatchJob:
         num_recordings=message.num_recordings,
         num_succeeded=message.num_succeeded,
         num_failed=message.num_failed,
-        audio_s=_seconds(message.audio_duration),
+        audio_s=seconds_of(message.audio_duration),
         **_common(message),
     )
 
@@ -165,7 +164,7 @@ def batch_result(message: batch_pb2.BatchResult) -> BatchResult:
         )
     segments = message.transcript.segments
     num_channels = 1 + max((one.channel for one in segments), default=0)
-    duration_s = _seconds(message.transcript.duration)
+    duration_s = seconds_of(message.transcript.duration)
     channels = tuple(
         Transcript(
             segments=tuple(_segment(one) for one in segments if one.channel == channel), duration_s=duration_s
@@ -224,13 +223,15 @@ def _common(message: Any) -> dict[str, Any]:
 
 def _segment(message: batch_pb2.TranscriptSegment) -> Segment:
     words = tuple(
-        Word(text=one.text, start_s=_seconds(one.start), end_s=_seconds(one.end), confidence=one.confidence)
+        Word(
+            text=one.text, start_s=seconds_of(one.start), end_s=seconds_of(one.end), confidence=one.confidence
+        )
         for one in message.words
     )
     return Segment(
         text=message.text,
-        start_s=_seconds(message.start),
-        end_s=_seconds(message.end),
+        start_s=seconds_of(message.start),
+        end_s=seconds_of(message.end),
         words=words,
         confidence=message.confidence,
     )
@@ -253,10 +254,6 @@ def _state(state: jobs_pb2.JobState) -> JobState:
 
 def _fault(message: jobs_pb2.JobError) -> JobFault:
     return JobFault(reason=message.reason, message=message.message)
-
-
-def _seconds(duration: Any) -> float:
-    return float(duration.seconds + duration.nanos / 1e9)
 
 
 def _opened(content: Content) -> Any:

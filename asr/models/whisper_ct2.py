@@ -7,7 +7,6 @@ at each segment's own length; any other gets whole windows of 30 s.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import zlib
 from collections.abc import Callable, Sequence
@@ -21,13 +20,14 @@ from numpy.typing import NDArray
 from asr.biasing.phrases import PhraseSet
 from asr.biasing.rescoring import rescored
 from asr.biasing.retrieval import index_of
-from asr.errors import ChecksumError, ModelError, OptionError
+from asr.errors import ModelError, OptionError
 from asr.features import log_mel
 from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.word_times import timed_words, token_starts
 from asr.results import LOOP, SILENCE, Hypothesis, Word
+from asr.storage import read_verified
 from asr.text.languages import ENGLISH
 from asr.units import (
     ENCODER_FRAME_S,
@@ -92,7 +92,7 @@ class CTranslate2Whisper:
         """
         import ctranslate2
 
-        files = _verified_files(folder, sha256) if sha256 else None
+        files = read_verified(folder, WEIGHTS, sha256) if sha256 else None
         try:
             self._model = ctranslate2.models.Whisper(
                 str(folder),
@@ -335,7 +335,7 @@ class CTranslate2Whisper:
         others = others[: num_texts - 1]
         hypotheses = []
         for rank, (tokens, score) in enumerate([best, *others]):
-            said = " ".join(self._tokenizer.decode(tokens).split())
+            said = self._text(tokens)
             text = "" if _is_silence(result, result.scores[rank]) else said
             hypotheses.append(
                 Hypothesis(
@@ -378,17 +378,6 @@ class CTranslate2Whisper:
                 durations[index],
             )
         return words
-
-
-def _verified_files(folder: Path, sha256: str) -> dict[str, bytes]:
-    """What CTranslate2 loads of ``folder``, from memory: nobody can change it behind the check."""
-    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    actual = hashlib.sha256(files.get(WEIGHTS, b"")).hexdigest()
-    if actual != sha256:
-        raise ChecksumError(
-            f"{folder / WEIGHTS}: sha256 is {actual}, published was {sha256}; import or publish the version again"
-        )
-    return files
 
 
 def _is_silence(result: Any, score: float) -> bool:

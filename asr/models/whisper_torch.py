@@ -150,16 +150,16 @@ class TorchWhisper:
     ) -> list[int]:
         """The first of ``found``, or one of them with phrases that its audio says (``asr.biasing.rescoring``)."""
         tokens = found[0]
-        text, *others = (" ".join(self._tokenizer.decode(one).split()) for one in found)
+        texts = [" ".join(self._tokenizer.decode(one).split()) for one in found]
 
-        def score(texts: Sequence[str]) -> list[float]:
-            rows = [tokens if one == text else self._tokenizer.encode(one) for one in texts]
+        def score(scored: Sequence[str]) -> list[float]:
+            rows = [tokens if one == texts[0] else self._tokenizer.encode(one) for one in scored]
             return [
                 float(self._log_probs(encoded, prompt, row)[0][: len(row)].double().sum()) for row in rows
             ]
 
         index = index_of(phrases, is_english=(language or ENGLISH) == ENGLISH)
-        rewrite = rescored([text, *others], index, score, lambda phrase: len(self._tokenizer.encode(phrase)))
+        rewrite = rescored(texts, index, score, lambda phrase: len(self._tokenizer.encode(phrase)))
         return tokens if rewrite is None else self._tokenizer.encode(rewrite.text)
 
     def _log_probs(self, encoded: Any, prompt: list[int], tokens: list[int]) -> tuple[Tensor, Any]:

@@ -7,7 +7,6 @@ that no kill leaves audio that is thought to be gone.
 from __future__ import annotations
 
 import hashlib
-import time
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,11 +19,12 @@ from asr.audio.files import write_audio
 from asr.candidates import CandidateState
 from asr.errors import CandidateNotFoundError, LimitError, ResourceError, UnavailableError
 from asr.models.base import Samples
+from asr.storage import is_older
 from server.candidates.options import CandidatesOptions
 from server.candidates.records import Candidate, NewCandidate
 from server.jobs.database import Database
 from server.jobs.options import DAY_S, HOUR_S
-from server.jobs.rows import is_id
+from server.jobs.rows import batched, is_id
 from server.jobs.schema import CANDIDATES
 
 FOLDER = "candidates"
@@ -172,7 +172,7 @@ class CandidateStore:
         orphans = [
             path
             for path in self.folder.glob("*/*")
-            if path.name.removesuffix(SUFFIX) not in known and _is_old(path)
+            if path.name.removesuffix(SUFFIX) not in known and is_older(path, ORPHANED_S)
         ]
         _remove(orphans)
         return number + len(orphans)
@@ -241,9 +241,8 @@ class CandidateStore:
         rows = connection.execute(found).all()
         _remove(self._path(tenant, candidate_id) for tenant, candidate_id in rows)
         ids = [candidate_id for _, candidate_id in rows]
-        for start in range(0, len(ids), 500):
-            some = CANDIDATES.c.id.in_(ids[start : start + 500])
-            connection.execute(CANDIDATES.delete().where(some))
+        for some in batched(ids):
+            connection.execute(CANDIDATES.delete().where(CANDIDATES.c.id.in_(some)))
         return len(ids)
 
     def _path(self, tenant: str, candidate_id: str) -> Path:
@@ -296,10 +295,3 @@ def _remove(paths: Iterable[Path]) -> None:
         raise ResourceError(
             f"a candidate's audio cannot be removed: {error.strerror}; check the rights of jobs.folder, then delete again"
         ) from error
-
-
-def _is_old(path: Path) -> bool:
-    try:
-        return path.stat().st_mtime < time.time() - ORPHANED_S
-    except FileNotFoundError:
-        return False

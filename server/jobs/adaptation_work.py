@@ -24,6 +24,7 @@ from typing import IO, Any
 from asr import errors
 from asr.data.manifest import measured, write_manifest
 from asr.errors import LexituneError, ResourceError, UnavailableError
+from asr.jobs import FILES, MANIFESTS
 from asr.shown import without_paths
 from server.jobs.inputs import Inputs, ManifestSource, Source
 from server.jobs.leases import Leases
@@ -33,8 +34,6 @@ from server.jobs.sweep import ADAPTATIONS
 from server.jobs.worker import Held, Lost, PartFailed, Stopping
 from training.progress import OUT_OF_MEMORY
 
-FILES = ("text", "terms", "templates")
-MANIFESTS = ("train", "dev", "test", "general")
 MAX_NOTES = 100
 LOOK_S = 0.25  # between two looks whether the lease still holds
 REPORT_S = 1.0  # between two reports of progress

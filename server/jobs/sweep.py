@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, or_, select
 from sqlalchemy.sql import and_
 
+from asr.storage import is_older
 from server.jobs.database import Database
 from server.jobs.options import DAY_S, HOUR_S, JobsOptions
 from server.jobs.rows import BATCH, OPEN_STATES
@@ -114,18 +114,11 @@ def _sweep_files(database: Database, uploads: UploadStore, folder: Path) -> int:
         }
     number = 0
     for path in uploads.folder.iterdir():
-        if path.name.removesuffix(".part") not in names and _is_old(path):
+        if path.name.removesuffix(".part") not in names and is_older(path, UNFINISHED_S):
             path.unlink(missing_ok=True)
             number += 1
     for path in folders:
-        if path.name not in is_open or (not is_open[path.name] and _is_old(path)):
+        if path.name not in is_open or (not is_open[path.name] and is_older(path, UNFINISHED_S)):
             shutil.rmtree(path, ignore_errors=True)
             number += 1
     return number
-
-
-def _is_old(path: Path) -> bool:
-    try:
-        return path.stat().st_mtime < time.time() - UNFINISHED_S
-    except FileNotFoundError:
-        return False

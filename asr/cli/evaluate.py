@@ -17,27 +17,40 @@ if TYPE_CHECKING:
     from asr.evaluation.evaluate import Evaluation
 
 
+Manifest = Annotated[Path, typer.Argument(help="JSON Lines of utterances.")]
+Model = Annotated[str, typer.Option(help="Model reference.")]
+Against = Annotated[str | None, typer.Option(help="Model to compare with, paired.")]
+Terms = Annotated[Path | None, typer.Option(help="Glossary; default: the terms that rows name.")]
+Language = Annotated[
+    str, typer.Option(help="Code of the speech; auto: what the rows name, else left to the model.")
+]
+Normalizer = Annotated[
+    str, typer.Option(help="How texts are normalised before they are compared; default: by the language.")
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for index.html, report.json and rows.jsonl; the page holds audio of the differences."
+    ),
+]
+EngineName = Annotated[str, typer.Option(help="ctranslate2, or torch as the reference.")]
+BeamSize = Annotated[int, typer.Option(min=1, max=16, help="1 is greedy.")]
+Workers = Annotated[int, typer.Option(min=1, help="Decodings at the same time.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
 def evaluate(
-    manifest: Annotated[Path, typer.Argument(help="JSON Lines of utterances.")],
-    model: Annotated[str, typer.Option(help="Model reference.")] = "bundled:tiny.en",
-    against: Annotated[str | None, typer.Option(help="Model to compare with, paired.")] = None,
-    terms: Annotated[Path | None, typer.Option(help="Glossary; default: the terms that rows name.")] = None,
-    language: Annotated[
-        str, typer.Option(help="Code of the speech; auto: what the rows name, else left to the model.")
-    ] = "auto",
-    normalizer: Annotated[
-        str, typer.Option(help="How texts are normalised before they are compared; default: by the language.")
-    ] = "",
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for index.html, report.json and rows.jsonl; the page holds audio of the differences."
-        ),
-    ] = None,
-    engine: Annotated[str, typer.Option(help="ctranslate2, or torch as the reference.")] = "ctranslate2",
-    beam_size: Annotated[int, typer.Option(min=1, max=16, help="1 is greedy.")] = 5,
-    workers: Annotated[int, typer.Option(min=1, help="Decodings at the same time.")] = 2,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    manifest: Manifest,
+    model: Model = "bundled:tiny.en",
+    against: Against = None,
+    terms: Terms = None,
+    language: Language = "auto",
+    normalizer: Normalizer = "",
+    report: Report = None,
+    engine: EngineName = "ctranslate2",
+    beam_size: BeamSize = 5,
+    workers: Workers = 2,
+    as_json: AsJson = False,
     phrases: Phrases = None,
 ) -> None:
     """WER, CER, S/D/I, term recall, precision and F1 with intervals; with --against the paired comparison."""

@@ -50,6 +50,10 @@ Files = Annotated[
         help="Recordings, folders of them, patterns such as 'calls/**/*.wav', and URLs of any of these."
     ),
 ]
+Output = Annotated[str | None, typer.Option(help="File, or folder for several recordings; default: stdout.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Keep what --output holds and hashes prove; do the rest.")
+]
 Legs = Annotated[
     str | None,
     typer.Option(help="Names of the channels, as agent,customer: each by itself, merged by time into one."),
@@ -75,17 +79,13 @@ def transcribe(
         Path | None, typer.Option(help="Transcribe the utterances of a manifest instead.")
     ] = None,
     output_format: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TEXT,
-    output: Annotated[
-        str | None, typer.Option(help="File, or folder for several recordings; default: stdout.")
-    ] = None,
+    output: Output = None,
     channels: Annotated[
         Channels, typer.Option(help="Mix channels down, or transcribe each by itself.")
     ] = Channels.MIX,
     legs: Legs = None,
     language: Annotated[str, typer.Option(help="Code of the speech; auto leaves it to the model.")] = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep what --output holds and hashes prove; do the rest.")
-    ] = False,
+    resume: Resume = False,
     failures: Failures = None,
     engine: EngineName = CTRANSLATE2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",

@@ -178,7 +178,7 @@ def _as_new(job: Any) -> Any:
         request_id=job.request_id,
         payload_sha256="0" * 64,
         spec=job.spec,
-        parts=(NewPart(name=job.name if hasattr(job, "name") else "counter", document={}),),
+        parts=(NewPart(name="counter", document={}),),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from asr.cli.formats import FORMATS, as_row
 from asr.errors import OptionError
-from asr.results import Segment, Transcript, Word, merge_legs
+from asr.results import Transcript, merge_legs
 from asr.text.redaction import KINDS, NAME_MODELS
 
 for package in ("presidio_analyzer", "text_to_num"):
@@ -20,20 +21,6 @@ for package in ("presidio_analyzer", "text_to_num"):
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:(spacy|thinc|weasel|typer|click|presidio).*"
 )
-
-
-def said(*texts: str) -> Transcript:
-    """A transcript of a segment for each text, whose words take a second each."""
-    segments, start = [], 0
-    for text in texts:
-        words = tuple(
-            Word(text=word, start_s=start + index, end_s=start + index + 0.5, confidence=0.5)
-            for index, word in enumerate(text.split())
-        )
-        end = start + len(words)
-        segments.append(Segment(text=text, start_s=start, end_s=end, words=words, confidence=0.5))
-        start = end
-    return Transcript(segments=tuple(segments), duration_s=start)
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +49,13 @@ def redact() -> Any:
         ("", ""),
     ],
 )
-def test_known_answers(redact: Any, text: str, redacted: str) -> None:
+def test_known_answers(redact: Any, text: str, redacted: str, said: Callable[..., Transcript]) -> None:
     found = redact(said(text) if text else Transcript(segments=(), duration_s=0.0))
     assert found.text == redacted
     assert " ".join(word.text for word in found.words) == redacted
 
 
-def test_names_are_found_by_a_model(redact: Any) -> None:
+def test_names_are_found_by_a_model(redact: Any, said: Callable[..., Transcript]) -> None:
     if "names" not in redact.kinds:
         pytest.skip("no model of spaCy is installed")
     found = redact(said("This is John Miller's account, ask for Dr. Patel!"))
@@ -79,7 +66,9 @@ def test_names_are_found_by_a_model(redact: Any) -> None:
 
 
 @pytest.mark.parametrize("has_words", [True, False, None])
-def test_nothing_of_it_is_left_in_any_format(redact: Any, has_words: bool | None) -> None:
+def test_nothing_of_it_is_left_in_any_format(
+    redact: Any, has_words: bool | None, said: Callable[..., Transcript]
+) -> None:
     """Without words, or with words that are not the text, as well."""
     agent = said("The number is four four four", "five five five. Is that it?")
     customer = said("Yes since May", "the fifth 2024 I said")
@@ -96,7 +85,9 @@ def test_nothing_of_it_is_left_in_any_format(redact: Any, has_words: bool | None
         assert not re.search("four|five|may|fifth|2024", write("call", found), re.IGNORECASE), name
 
 
-def test_a_span_may_reach_over_segments_and_says_its_time_and_leg(redact: Any) -> None:
+def test_a_span_may_reach_over_segments_and_says_its_time_and_leg(
+    redact: Any, said: Callable[..., Transcript]
+) -> None:
     agent = said(
         "My card is four two four two", "four two four two four two four two", "four two four two. Right?"
     )
@@ -109,7 +100,7 @@ def test_a_span_may_reach_over_segments_and_says_its_time_and_leg(redact: Any) -
     assert document["segments"][0]["text"] == "My card is [CARD]."
 
 
-def test_only_what_was_asked_for_is_taken_out() -> None:
+def test_only_what_was_asked_for_is_taken_out(said: Callable[..., Transcript]) -> None:
     from asr.text.redaction import Redactor
 
     transcript = said("Send forty two on May 3rd, 2024 to 4242 4242 4242 4242")

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from asr.errors import OptionError
-from asr.results import Segment, Transcript, Word
+from asr.results import Transcript
 from asr.text.steps import STEPS, check_steps, finisher
 
 pytest.importorskip("text_to_num", reason="the extra 'itn' is not installed")
-
-
-def said(*texts: str) -> Transcript:
-    """A transcript of a segment for each text, whose words take a second each."""
-    segments, start = [], 0
-    for text in texts:
-        words = tuple(
-            Word(text=word, start_s=start + index, end_s=start + index + 0.5, confidence=0.5)
-            for index, word in enumerate(text.split())
-        )
-        end = start + len(words)
-        segments.append(Segment(text=text, start_s=start, end_s=end, words=words, confidence=0.5))
-        start = end
-    return Transcript(segments=tuple(segments), duration_s=start)
 
 
 @pytest.mark.parametrize(
@@ -50,33 +37,33 @@ def said(*texts: str) -> Transcript:
         ("", ""),
     ],
 )
-def test_known_answers(spoken: str, written: str) -> None:
+def test_known_answers(spoken: str, written: str, said: Callable[..., Transcript]) -> None:
     transcript = STEPS["itn-en-1"](said(spoken))
     assert transcript.text == written
     assert " ".join(word.text for word in transcript.words) == written
     assert STEPS["itn-en-1"](transcript) == transcript  # written numbers stay
 
 
-def test_a_number_takes_the_time_of_its_words() -> None:
+def test_a_number_takes_the_time_of_its_words(said: Callable[..., Transcript]) -> None:
     (segment,) = STEPS["itn-en-1"](said("send one hundred and five boxes")).segments
     assert [(word.text, word.start_s, word.end_s) for word in segment.words] == [
         ("send", 0.0, 0.5), ("105", 1.0, 4.5), ("boxes", 5.0, 5.5),
     ]  # fmt: skip
 
 
-def test_numbers_do_not_join_across_segments() -> None:
+def test_numbers_do_not_join_across_segments(said: Callable[..., Transcript]) -> None:
     assert (
         STEPS["itn-en-1"](said("I have twenty", "five of us are here")).text == "I have 20 5 of us are here"
     )
 
 
-def test_without_word_times_the_text_is_written_alike() -> None:
+def test_without_word_times_the_text_is_written_alike(said: Callable[..., Transcript]) -> None:
     bare = replace(said("send forty two").segments[0], words=())
     done = STEPS["itn-en-1"](Transcript(segments=(bare,), duration_s=3.0))
     assert (done.text, done.words) == ("send 42", ())
 
 
-def test_nothing_is_done_unless_it_was_asked_for_by_a_known_name() -> None:
+def test_nothing_is_done_unless_it_was_asked_for_by_a_known_name(said: Callable[..., Transcript]) -> None:
     transcript = said("send forty two")
     assert finisher((), ())(transcript) == transcript
     assert finisher(("itn-en-1",), ())(transcript).steps == ("itn-en-1",)

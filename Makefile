@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?=
 
-.PHONY: setup demo test check format bench protos clean
+.PHONY: setup demo test test-cluster check format bench protos clean
 
 setup: $(VENV)/.installed
 
@@ -18,6 +18,9 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-cluster: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
 
 check: setup
 	$(BIN)/ruff format --check asr training server tests proto examples benchmarks

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from hypothesis import settings
 
 # Minutes each, most of them in one job that the file's tests look at: begun first, so that two processes end together.
 _LONGEST_FIRST = (
@@ -32,6 +33,8 @@ _LONGEST_FIRST = (
     "test_adapt.py",
     "test_benchmarks_run.py",
 )
+settings.register_profile("lexitune", derandomize=True)  # of the same code, every run tries the same
+settings.load_profile("lexitune")
 _DEFAULT_RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

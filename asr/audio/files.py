@@ -108,7 +108,7 @@ def read_bounded(path: Path, *, max_s: float, channel: int | None = None) -> NDA
         else:
             sound = stack.enter_context(_container(stream, name))
             rate_hz, num_frames = int(sound.samplerate), int(sound.frames)
-            blocks = _blocks(sound, name)
+            blocks = _blocks(sound, name, int(sound.frames))
         if num_frames > max_s * rate_hz:
             raise AudioError(f"{name} has {num_frames / rate_hz:.0f} s, and {max_s:g} are the limit; cut it")
         try:
@@ -323,18 +323,18 @@ def _read_stream(
         start, stop = _frames_of(span_s, sound.frames, sound.samplerate, name)
         if start:
             sound.seek(start)
-        channels = sound.read(stop - start, dtype="float32", always_2d=True)
-        _check_read(channels, stop - start, sound, name)
-        return np.clip(channels, -1.0, 1.0), int(sound.samplerate)
+        none = np.zeros((0, sound.channels), np.float32)
+        return np.concatenate([none, *_blocks(sound, name, stop - start)]), int(sound.samplerate)
 
 
-def _blocks(sound: Any, name: str) -> Iterator[NDArray[np.float32]]:
-    """A container's samples (T, C) at its rate, a block at a time."""
-    num_read, num_frames = 0, int(sound.frames)
+def _blocks(sound: Any, name: str, num_frames: int) -> Iterator[NDArray[np.float32]]:
+    """The next samples (T, C) of a container at its rate, a block at a time: a damaged header may promise any number."""
+    num_read = 0
     while num_read < num_frames:
         wanted = min(max(1, _BLOCK_SAMPLES // int(sound.channels)), num_frames - num_read)
         block = sound.read(wanted, dtype="float32", always_2d=True)
         num_read += len(block)
+        # an MP3 header only estimates its length
         if len(block) < wanted and (sound.format != "MP3" or not num_read):
             raise _cut_off(name, num_read, num_frames)
         _check_finite(block, name)
@@ -352,13 +352,6 @@ def _raw_blocks(stream: BinaryIO, raw: RawFormat) -> Iterator[NDArray[np.float32
 def _followed_by_none(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32] | None]:
     yield from blocks
     yield None
-
-
-def _check_read(channels: NDArray[np.float32], num_frames: int, sound: Any, name: str) -> None:
-    # An MP3 header only estimates its length.
-    if len(channels) < num_frames and (sound.format != "MP3" or not len(channels)):
-        raise _cut_off(name, len(channels), num_frames)
-    _check_finite(channels, name)
 
 
 def _check_finite(channels: NDArray[np.float32], name: str) -> None:

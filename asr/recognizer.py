@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from asr.biasing.phrases import combined
 from asr.errors import OptionError
 from asr.models.base import DecodingOptions, Samples, SpeechModel
 from asr.models.checkpoint import WAV2VEC2, check_folder
@@ -155,8 +156,19 @@ class Recognizer:
         options: DecodingOptions,
         phrases: Sequence[PhraseSet | None] | None = None,
     ) -> list[list[Hypothesis]]:
-        """Decode segments of at most 30 s each, with the phrases that each may hold; alternatives best first."""
-        return self._model.decode(segments, options, phrases)
+        """Decode segments of at most 30 s each, with the phrases that each may hold; alternatives best first.
+
+        Those that the version carries come behind a segment's own.
+        """
+        return self._model.decode(segments, options, self._with_carried(segments, phrases))
+
+    def _with_carried(
+        self, segments: Sequence[Samples], phrases: Sequence[PhraseSet | None] | None
+    ) -> Sequence[PhraseSet | None] | None:
+        carried = self.resolved.phrases
+        if carried is None:
+            return phrases
+        return [combined(one, carried) if one else carried for one in phrases or [None] * len(segments)]
 
     def transcribe(
         self,

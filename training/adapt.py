@@ -21,14 +21,17 @@ from torch import Tensor
 
 from asr import __version__
 from asr.atomic import write_bytes_atomically
+from asr.biasing.phrases import PhraseSet, combined, format_phrases
 from asr.data.manifest import manifest_sha256, read_manifest
 from asr.errors import InputError
 from asr.evaluation.evaluate import Evaluation
+from asr.models.base import DecodingOptions, Samples, SpeechModel
 from asr.models.contexts import TAUGHT_LANGUAGE, WHOLE
 from asr.models.export import PARITY_RATIO, check_parity, latency_ratio
-from asr.models.resolve import ResolvedModel, resolve_model
+from asr.models.resolve import PHRASES, ResolvedModel, resolve_model
 from asr.recognizer import Recognizer
 from asr.registry import Registry, read_card
+from asr.results import Hypothesis
 from asr.shown import without_paths
 from asr.storage import exclusive, home_dir
 from asr.text.languages import ENGLISH
@@ -42,7 +45,7 @@ from training.family import Plan, Rows, VariantScorer
 from training.gate import Check, GateVerdict, general_budget, judge
 from training.languages import base_languages, settled
 from training.loop import Hooks, TrainingLoop, TrainingResult
-from training.measuring import Measurer, Probed, Variant
+from training.measuring import Carried, Measurer, Probed, Variant
 from training.methods import Method
 from training.page import render_page
 from training.progress import Reporter, SilentReporter
@@ -149,7 +152,7 @@ class _Job:
             )  # adapters begin the same on every process, whatever each did before
             method = self._family.method(plan, rows.examples, self._num_steps(rows.examples))
             scorer = self._scorer(data)
-        measurer = Measurer(self._family, scorer, self._spec, data, self._reporter)
+        measurer = Measurer(self._family, scorer, self._spec, data, self._reporter, self._carried(data))
         rate = self._spec.training.learning_rate or self._family.learning_rate(plan, data.recorded_hours)
         trained = self._train(method, rate, rows.examples, measurer)
         if not self._processes.is_main:
@@ -160,14 +163,16 @@ class _Job:
         compared = [mix.score for mix in mixes if mix is mixes[0] or mix.context == chosen.context]
         final = measurer.mixed(tuned, chosen.score.mix, chosen.score.encoder_mix)
         chosen, contexts = measurer.settle_contexts(chosen, final)
-        folder = self._export(final)
+        carried = self._carried(data)
+        phrases = carried.adapted if chosen.score.mix else carried.base
+        folder = self._export(final, phrases)
         finished = self._family.finish(folder)
         if finished is not None:
             self._prepare(finished, data)
             chosen = measurer.measure(final, chosen.score.mix, chosen.context, finished)
         if data.test:
             measurer.measure_test(mixes[0], chosen, final, finished)
-        probed = self._probe(folder, chosen.context, scorer, data)
+        probed = self._probe(folder, chosen.context, scorer, data, phrases)
         self._family.save_adapter(method, trained.weights or {}, chosen.score.mix, folder)
         verdict = measurer.judge(mixes[0], chosen, probed)
         facts = {
@@ -175,6 +180,7 @@ class _Job:
             "lora_part": plan.part,
             "reason": plan.reason,
             "contexts": contexts,
+            "phrases": len(phrases or ()),
             "heard": measurer.heard,
             "mixes": compared,
             "best_step": trained.best_step,
@@ -196,13 +202,13 @@ class _Job:
                 f"{TAUGHT_LANGUAGE} alone: give speech in it"
             )
         scorer = self._scorer(data)
-        measurer = Measurer(family, scorer, self._spec, data, self._reporter)
+        measurer = Measurer(family, scorer, self._spec, data, self._reporter, self._carried(data))
         base = measurer.measure_base()
         own, whole = (
             measurer.measure(family.start_state, 1.0, context) for context in (family.context, WHOLE)
         )
-        folder = self._export(family.start_state)
-        probed = self._probe(folder, family.context, scorer, data)
+        folder = self._export(family.start_state, self._carried(data).adapted)
+        probed = self._probe(folder, family.context, scorer, data, self._carried(data).adapted)
         figures = replace(measurer.figures(base, own, probed), whole_general_wer=whole.score.general_wer)
         verdict = judge(figures, self._spec.gate)
         budget = general_budget(base.score.general_wer, self._spec.gate)
@@ -214,6 +220,7 @@ class _Job:
             "lora_part": "",
             "reason": "no domain was given",
             "heard": {},
+            "phrases": len(self._carried(data).adapted or ()),
             "contexts": [*([family.context] if verdict.passed else []), *([WHOLE] if is_whole else [])],
             "mixes": [base.score, own.score],
             "best_step": 0,
@@ -311,13 +318,28 @@ class _Job:
         known = {name: value for name, value in values.items() if value is not None}
         self._reporter.figures(point.step, known)
 
-    def _export(self, state: Mapping[str, Tensor]) -> Path:
+    def _carried(self, data: AdaptationData) -> Carried:
+        """What the base and a version of this job look for in whatever they hear."""
+        own = data.phrases if self._family.carries_phrases else None
+        base = self._base.phrases
+        return Carried(base=base, adapted=combined(own, base) if own and base else own or base)
+
+    def _export(self, state: Mapping[str, Tensor], phrases: PhraseSet | None) -> Path:
         folder = self.folder / "version"
         shutil.rmtree(folder, ignore_errors=True)
         self._family.export(state, folder)
+        if phrases:
+            (folder / PHRASES).write_text(format_phrases(phrases), encoding="utf-8")
         return folder
 
-    def _probe(self, folder: Path, context: str, scorer: VariantScorer, data: AdaptationData) -> Probed:
+    def _probe(
+        self,
+        folder: Path,
+        context: str,
+        scorer: VariantScorer,
+        data: AdaptationData,
+        phrases: PhraseSet | None,
+    ) -> Probed:
         """The exported version against the reference engine, and its speed against the base's."""
         rows = (*data.dev, *data.general) if len(data.dev) < PARITY_PROBES else data.dev
         probes = scorer.segments(rows[:: max(1, len(rows) // PARITY_PROBES)])[:PARITY_PROBES]
@@ -332,7 +354,8 @@ class _Job:
         ):  # eight bits say something else where a model is unsure: no more than the base's, though
             base_reference = Recognizer.load(self._base.reference, engine="torch")
             limit = min(limit, check_parity(base_reference, base, probes, greedy).ratio)
-        ratio = latency_ratio(base, exported, probes, replace(SERVED, language=language))
+        served = _Served(exported, phrases)
+        ratio = latency_ratio(base, served, probes, replace(SERVED, language=language))
         exported.close()
         base.close()
         self._reporter.note(
@@ -379,6 +402,17 @@ class _Job:
         if not path.is_file():
             write_bytes_atomically(path, uuid.uuid4().hex.encode())
         return path.read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """An engine with the phrases that its version carries."""
+
+    engine: SpeechModel
+    phrases: PhraseSet | None
+
+    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
+        return self.engine.decode(segments, options, [self.phrases] * len(segments))
 
 
 def _input_hashes(spec: AdaptationSpec) -> list[str]:

@@ -41,6 +41,7 @@ MIN_TEXTS = 30  # sentences below which an n-gram of words says nothing that dev
 class CtcJob:
     """See :class:`training.family.Family`."""
 
+    carries_phrases = False  # its language model learns them
     name = "wav2vec2"
     context = WHOLE
     base_context = WHOLE

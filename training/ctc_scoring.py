@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from asr.biasing.phrases import PhraseSet
 from asr.data.manifest import Utterance, load_samples
 from asr.decoding.ctc_alignment import LogProbs
 from asr.models.base import DecodingOptions, Samples
@@ -44,6 +45,7 @@ class CtcScorer:
         utterances: Sequence[Utterance],
         options: DecodingOptions,
         context: str = WHOLE,
+        phrases: PhraseSet | None = None,
     ) -> list[str]:
         """Text of every utterance under the weights ``state``; weights that it does not name stay as they were."""
         del context  # a Wav2Vec2 knows one
@@ -52,7 +54,8 @@ class CtcScorer:
         decoded = [
             row[0].text
             for start in range(0, len(segments), BATCH)
-            for row in self._engine.decode(segments[start : start + BATCH], options)
+            for batch in [segments[start : start + BATCH]]
+            for row in self._engine.decode(batch, options, [phrases] * len(batch))
         ]
         return self._segments.joined(decoded, utterances)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from asr.biasing.phrases import PhraseSet
 from asr.data.manifest import Utterance
 from asr.models.base import DecodingOptions, Samples, SpeechModel
 from training.examples import Example, Rejected
@@ -64,8 +65,9 @@ class VariantScorer(Protocol):
         utterances: Sequence[Utterance],
         options: DecodingOptions,
         context: str = ...,
+        phrases: PhraseSet | None = ...,
     ) -> list[str]:
-        """Text of every utterance under the weights ``state``, heard in ``context``."""
+        """Text of every utterance under the weights ``state``, heard in ``context``, with what it may hold."""
         ...
 
 
@@ -77,12 +79,14 @@ class Family(Protocol):
         base_state: weights of the base.
         start_state: weights that training starts from.
         context: of :mod:`asr.models.contexts`, in which the result is to be heard.
+        carries_phrases: whether a version looks for its glossary in what it hears.
     """
 
     name: str
     base_state: Mapping[str, Tensor]
     start_state: Mapping[str, Tensor]
     context: str
+    carries_phrases: bool
 
     @property
     def base_context(self) -> str:

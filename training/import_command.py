@@ -22,6 +22,7 @@ def import_model(
     """Register a transformers folder as the next version of NAME, with a fresh export; no gate has seen it."""
     from asr.models.contexts import WHOLE
     from asr.models.reference import is_valid_name
+    from asr.models.resolve import PHRASES
     from asr.registry import CARD, Registry, read_card, verify_card
     from training.publish import Run, publish
 
@@ -33,6 +34,8 @@ def import_model(
     registry = Registry.open()
     with tempfile.TemporaryDirectory(prefix="lexitune-import-") as temporary:
         folder = copy_version(directory, Path(temporary) / "version")
+        if PHRASES in origin.get("files", {}):
+            shutil.copyfile(directory / PHRASES, folder / PHRASES)
         card = {
             "name": name,
             "base": origin.get("base", str(directory)),

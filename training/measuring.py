@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from asr.biasing.phrases import PhraseSet
 from asr.data.manifest import Utterance
 from asr.evaluation.breakdown import by_term
 from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
@@ -43,6 +44,19 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Carried:
+    """The phrases that a version looks for in whatever it hears; None for none.
+
+    Attributes:
+        base: what the base carries.
+        adapted: that, and the job's glossary.
+    """
+
+    base: PhraseSet | None = None
+    adapted: PhraseSet | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Probed:
     """An exported version on the probes: does it say what the reference engine says, and how long does it take?
 
@@ -62,9 +76,10 @@ class Measurer:
 
     def __init__(
         self, family: Family, scorer: VariantScorer, spec: AdaptationSpec, data: AdaptationData,
-        reporter: Reporter,
+        reporter: Reporter, carried: Carried,
     ) -> None:  # fmt: skip
         self._family, self._scorer, self._spec, self._data = family, scorer, spec, data
+        self._carried = carried
         self._reporter = reporter
         self._cause = ""
         self.heard: dict[str, dict[str, float]] = {}
@@ -130,7 +145,8 @@ class Measurer:
         sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
         sets = {name: rows for name, rows in sets.items() if rows}
         everything = [row for rows in sets.values() for row in rows]
-        texts = iter((scorer or self._scorer).texts(state, everything, SERVED, context))
+        phrases = self._carried.adapted if mix else self._carried.base
+        texts = iter((scorer or self._scorer).texts(state, everything, SERVED, context, phrases))
         evaluations = {
             name: self._evaluated([next(texts) for _ in rows], rows) for name, rows in sets.items()
         }
@@ -148,9 +164,11 @@ class Measurer:
     ) -> None:
         """The locked test, for the base and the chosen one alone, once nothing is left to choose."""
         test = self._data.test
-        texts = self._scorer.texts(self._family.base_state, test, SERVED, base.context)
+        carried = self._carried
+        texts = self._scorer.texts(self._family.base_state, test, SERVED, base.context, carried.base)
         base.evaluations["test"] = self._evaluated(texts, test)
-        texts = (finished or self._scorer).texts(final, test, SERVED, chosen.context)
+        phrases = carried.adapted if chosen.score.mix else carried.base
+        texts = (finished or self._scorer).texts(final, test, SERVED, chosen.context, phrases)
         chosen.evaluations["test"] = self._evaluated(texts, test)
 
     def settle_contexts(self, chosen: Variant, final: Mapping[str, Tensor]) -> tuple[Variant, list[str]]:
@@ -166,7 +184,8 @@ class Measurer:
         for name, rows in (("dev", self._data.dev), ("general", self._data.general)):
             step = max(1, len(rows) // WHOLE_PROBES)
             some = rows[::step]
-            whole = self._evaluated(self._scorer.texts(final, some, SERVED, WHOLE), some)
+            texts = self._scorer.texts(final, some, SERVED, WHOLE, self._carried.adapted)
+            whole = self._evaluated(texts, some)
             own = replace(chosen.evaluations[name], rows=chosen.evaluations[name].rows[::step])
             proved[WHOLE] &= not self._surely_worse(whole, own)
             proved[chosen.context] &= not self._surely_worse(own, whole)

@@ -86,6 +86,7 @@ def _facts(card: Mapping[str, Any]) -> dict[str, str]:
         "method": f"{training['method']}{part}: {training['reason']}",
         "trained on": f"{training['utterances']} utterances",
         "heard in": ", ".join(card["contexts"]),
+        "phrases": str(card["phrases"]),
         "best step": str(training["best_step"]),
         "mix with the base": mix_label(training["mix"], training["encoder_mix"]),
         "seconds spent": f"{training['seconds']:.0f}",

@@ -101,6 +101,7 @@ def build_card(
         "export": asdict(facts["parity"]),
         "latency_ratio": facts["latency_ratio"],  # to the base, on the probes
         "contexts": facts["contexts"],  # of asr.models.contexts; at own lengths only if they are among them
+        "phrases": facts["phrases"],  # that the version looks for in whatever it hears, in phrases.txt
         "heard": facts["heard"],  # WER of the version in each context, on some rows of each set
         "data": {
             "sha256": {**data.hashes, "train_tokens": facts["train_sha256"]},

@@ -14,13 +14,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from asr.biasing.phrases import PhraseSet
 from asr.data.manifest import Utterance
 from asr.models.base import DecodingOptions, Samples
 from asr.models.checkpoint import save_whisper
 from asr.models.contexts import OWN, WHOLE
 from asr.models.export import export_ctranslate2
-from asr.models.whisper_ct2 import CTranslate2Whisper
-from asr.units import to_seconds
+from asr.models.whisper_ct2 import CTranslate2Whisper, Encoded
+from asr.units import WHISPER_WINDOW_FRAMES, to_seconds
 from training.encoder_cache import EncoderCache
 from training.interpolate import ENCODER
 from training.segments import MeasuredSegments
@@ -64,6 +65,7 @@ class Scorer:
         utterances: Sequence[Utterance],
         options: DecodingOptions,
         context: str = WHOLE,
+        phrases: PhraseSet | None = None,
     ) -> list[str]:
         """Text of every utterance.
 
@@ -72,6 +74,7 @@ class Scorer:
             utterances: those that were prepared.
             options: of the search; without a language, each utterance is decoded in its own.
             context: of :mod:`asr.models.contexts`.
+            phrases: that any of them may hold.
         """
         segments = self.segments(utterances)
         languages = [row.language for row in utterances for _ in self._segments.of([row])]
@@ -89,7 +92,7 @@ class Scorer:
             decoded = workers.map(
                 lambda batch: _decode(
                     engine, cache, [segments[index] for index in batch],
-                    replace(options, language=options.language or languages[batch[0]]),
+                    replace(options, language=options.language or languages[batch[0]]), phrases,
                 ),
                 batches,
             )  # fmt: skip
@@ -118,12 +121,19 @@ def _decode(
     cache: EncoderCache | None,
     batch: Sequence[Samples],
     options: DecodingOptions,
+    phrases: PhraseSet | None,
 ) -> list[str]:
+    wanted = [phrases] * len(batch)
     if cache is None:
-        decoded = engine.decode(batch, options)
+        decoded = engine.decode(batch, options, wanted)
     else:
         outputs = [
             cache.encode(samples, engine.context_frames(len(samples), options.language)) for samples in batch
         ]
-        decoded = engine.decode_encoded(outputs, [to_seconds(len(samples)) for samples in batch], options)
+        durations_s = [to_seconds(len(samples)) for samples in batch]
+
+        def whole(index: int) -> Encoded:
+            return cache.encode(batch[index], WHISPER_WINDOW_FRAMES)
+
+        decoded = engine.decode_encoded(outputs, durations_s, options, wanted, whole=whole)
     return [hypotheses[0].text for hypotheses in decoded]

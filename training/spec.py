@@ -57,6 +57,8 @@ class TrainingOptions:
         lora_alpha: changes are scaled by alpha / rank.
         own_length: whether a Whisper is also taught to hear utterances at their own length, which is several times
             faster to serve and to train.
+        carry_phrases: whether a Whisper's version looks for its glossary in whatever it hears, as for phrases of a
+            request (``asr.biasing``); everything is measured with it.
     """
 
     learning_rate: float = 0.0
@@ -79,6 +81,7 @@ class TrainingOptions:
     lora_rank: int = 16
     lora_alpha: float = 32.0
     own_length: bool = True
+    carry_phrases: bool = True
 
     def __post_init__(self) -> None:
         if self.lora_part not in LORA_PARTS:

@@ -65,6 +65,7 @@ class WhisperFamily:
     """
 
     name = "whisper"
+    carries_phrases = True
 
     def __init__(
         self, base: ResolvedModel, spec: AdaptationSpec, data: AdaptationData, folder: Path, reporter: Reporter,

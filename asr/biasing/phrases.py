@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -26,6 +27,7 @@ MAX_CHARACTERS = 100
 MAX_WORDS = 8
 MAX_SPELLINGS = 10  # of one phrase
 MAX_PHRASES = 5_000  # of one set, its classes written out
+_KEPT_SETS = 256
 _CLASS = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -167,6 +169,13 @@ def read_phrases(path: Path) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
     if not phrases:
         raise InputError(f"{path} holds no phrases; write one a line")
     return phrase_set(phrases, classes)
+
+
+@lru_cache(_KEPT_SETS)
+def combined(asked: PhraseSet, carried: PhraseSet) -> PhraseSet:
+    """Phrases of a request and those that a version carries; of one that is in both, as it is asked for."""
+    known = {one.text.casefold() for one in asked}
+    return PhraseSet((*asked, *(one for one in carried if one.text.casefold() not in known)))
 
 
 def format_phrases(phrases: PhraseSet) -> str:

@@ -5,9 +5,12 @@ The registry and the hub are touched only for references that need them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from asr.biasing.phrases import PhraseSet, read_phrases
 from asr.errors import ChecksumError, ModelError, ModelNotFoundError, UnavailableError
 from asr.models.bundled import unpack_bundled
 from asr.models.checkpoint import check_folder, weights_sha256
@@ -18,6 +21,7 @@ from asr.storage import sha256_file
 
 HUB_PATTERNS = ["*.json", "model.safetensors", "merges.txt", "README.md", "lm/*"]
 CTRANSLATE2_FOLDER = "ctranslate2"
+PHRASES = "phrases.txt"  # of a version: what it was adapted to hear, looked for in whatever it hears
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +37,7 @@ class ResolvedModel:
         sha256: identifies the content.
         contexts: of :mod:`asr.models.contexts`, those that the model was proved on.
         served_sha256: of the converted weights, where a card names it: what is loaded must be these very bytes.
+        phrases: that the version carries, looked for beside those of a request; None for none.
     """
 
     reference: str
@@ -43,6 +48,7 @@ class ResolvedModel:
     sha256: str
     contexts: tuple[str, ...] = (WHOLE,)
     served_sha256: str = ""
+    phrases: PhraseSet | None = None
 
     @property
     def own_length(self) -> bool:
@@ -85,8 +91,10 @@ def serving_folder(model: ResolvedModel) -> Path:
 
 def _from_folder(folder: Path, *, version: str, reference: str = "", name: str = "") -> ResolvedModel:
     check_folder(folder)
+    card = _own_card(folder)
     return ResolvedModel(
-        contexts=_proved_contexts(folder),
+        contexts=tuple(card.get("contexts", (WHOLE,))),
+        phrases=_carried(folder, card),
         reference=reference or str(folder),
         name=name or folder.name,
         version=version,
@@ -96,14 +104,22 @@ def _from_folder(folder: Path, *, version: str, reference: str = "", name: str =
     )
 
 
-def _proved_contexts(folder: Path) -> tuple[str, ...]:
-    """What the card of an exported version says; changed files were proved on nothing and get whole windows."""
+def _own_card(folder: Path) -> Mapping[str, Any]:
+    """The card of an exported version; changed files were proved on nothing, so nothing that it says holds."""
     from asr.registry import verify_card
 
     try:
-        return tuple(verify_card(folder).get("contexts", (WHOLE,)))
+        return verify_card(folder)
     except (ModelError, ChecksumError):
-        return (WHOLE,)
+        return {}
+
+
+def _carried(folder: Path, card: Mapping[str, Any]) -> PhraseSet | None:
+    """The phrases of a version whose card was verified."""
+    if PHRASES not in card.get("files", {}):
+        return None
+    phrases, _ = read_phrases(folder / PHRASES)
+    return phrases
 
 
 def _from_hub(parsed: ModelReference) -> ResolvedModel:
@@ -140,4 +156,5 @@ def _from_registry(parsed: ModelReference) -> ResolvedModel:
         sha256=version.sha256 or sha256_file(version.path / CARD),
         contexts=tuple(card.get("contexts", (WHOLE,))),
         served_sha256=card.get("files", {}).get(f"{CTRANSLATE2_FOLDER}/model.bin", ""),
+        phrases=_carried(version.path, card),
     )

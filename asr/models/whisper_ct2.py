@@ -160,7 +160,11 @@ class CTranslate2Whisper:
         outputs = self._heard([segments[index] for index in voiced], options)
         durations = [to_seconds(len(segments[index])) for index in voiced]
         sets = [phrases[index] for index in voiced] if phrases is not None else None
-        decoded = self.decode_encoded(outputs, durations, options, sets)
+
+        def whole(place: int) -> Encoded:
+            return self.encode(segments[voiced[place]], WHISPER_WINDOW_FRAMES)
+
+        decoded = self.decode_encoded(outputs, durations, options, sets, whole=whole)
         results = [[Hypothesis(text="", no_speech_prob=1.0)] for _ in segments]
         for index, hypotheses in zip(voiced, decoded, strict=True):
             results[index] = hypotheses
@@ -195,8 +199,19 @@ class CTranslate2Whisper:
         durations_s: Sequence[float],
         options: DecodingOptions,
         phrases: Sequence[PhraseSet | None] | None = None,
+        *,
+        whole: Callable[[int], Encoded] | None = None,
     ) -> list[list[Hypothesis]]:
-        """Decode what :meth:`encode` gave for B segments of these durations; alternatives best first."""
+        """Decode what :meth:`encode` gave for B segments; alternatives best first.
+
+        Args:
+            outputs: of each segment.
+            durations_s: of each segment.
+            options: of the search.
+            phrases: that each may hold.
+            whole: the encoder output of a segment, by its index, in a whole window: a search that runs
+                in circles at the own length is done again there.
+        """
         results: list[list[Hypothesis]] = [[] for _ in outputs]
         groups: dict[tuple[str | None, int], list[int]] = {}
         for index, output in enumerate(outputs):
@@ -205,7 +220,9 @@ class CTranslate2Whisper:
             stacked = np.concatenate([outputs[index] for index in members])
             durations = [durations_s[index] for index in members]
             sets = [phrases[index] if phrases is not None else None for index in members]
-            decoded = self._search(stacked, durations, language, options, sets)
+            is_own = whole is not None and 2 * stacked.shape[1] < WHISPER_WINDOW_FRAMES
+            again = [partial(whole, index) for index in members] if whole and is_own else []
+            decoded = self._search(stacked, durations, language, options, sets, again)
             for index, hypotheses in zip(members, decoded, strict=True):
                 results[index] = hypotheses
         return results
@@ -223,10 +240,11 @@ class CTranslate2Whisper:
         language: str | None,
         options: DecodingOptions,
         phrases: Sequence[PhraseSet | None],
+        again: Sequence[Callable[[], Encoded]],
     ) -> list[list[Hypothesis]]:
         prompt = self._tokenizer.prompt(language)
         wanted_texts = max(options.max_alternatives, options.beam_size if any(phrases) else 1)
-        generated, looped = self._generate(outputs, prompt, options, wanted_texts)
+        generated, looped = self._generate(outputs, prompt, options, wanted_texts, again)
         best = [self._best(result) for result in generated]
         for index, wanted in enumerate(phrases):
             if wanted and not _is_silence(generated[index], best[index].score):
@@ -297,20 +315,29 @@ class CTranslate2Whisper:
         return scores
 
     def _generate(
-        self, outputs: Any, prompt: list[int], options: DecodingOptions, num_texts: int
+        self,
+        outputs: Any,
+        prompt: list[int],
+        options: DecodingOptions,
+        num_texts: int,
+        again: Sequence[Callable[[], Encoded]],
     ) -> tuple[list[Any], frozenset[int]]:
-        """Results of all rows, and which of them were searched again because the first search ran in circles."""
+        """Results of all rows, and which of them were searched again because the first search ran in circles.
+
+        Again is in a whole window (``again`` of the row), if there is one, and without repetition if that circles, too.
+        """
         results = self._beams(outputs, prompt, options, num_texts)
-        looped = [
-            index
-            for index, one in enumerate(results)
-            if is_loop(self._tokenizer.decode(one.sequences_ids[0]))
-        ]
+        looped = [index for index, one in enumerate(results) if self._is_loop(one)]
         for index in looped:
-            (results[index],) = self._beams(
-                outputs[index : index + 1], prompt, options, num_texts, LOOP_NGRAM
-            )
+            if again:
+                (results[index],) = self._beams(again[index](), prompt, options, num_texts)
+            if self._is_loop(results[index]):
+                row = outputs[index : index + 1]
+                (results[index],) = self._beams(row, prompt, options, num_texts, LOOP_NGRAM)
         return results, frozenset(looped)
+
+    def _is_loop(self, result: Any) -> bool:
+        return is_loop(self._tokenizer.decode(result.sequences_ids[0]))
 
     def _beams(
         self, outputs: Any, prompt: list[int], options: DecodingOptions, num_texts: int, ngram: int = 0

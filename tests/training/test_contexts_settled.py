@@ -13,7 +13,7 @@ from asr.models.contexts import OWN, WHOLE
 from training.data import AdaptationData
 from training.family import Family, VariantScorer
 from training.interpolate import MixScore
-from training.measuring import Measurer, Variant
+from training.measuring import Carried, Measurer, Variant
 from training.progress import SilentReporter
 from training.spec import AdaptationSpec
 
@@ -27,7 +27,9 @@ class Heard:
     def __init__(self, misheard: dict[str, int]) -> None:
         self._misheard = misheard
 
-    def texts(self, state: Any, rows: Any, options: Any, context: str = WHOLE) -> list[str]:
+    def texts(
+        self, state: Any, rows: Any, options: Any, context: str = WHOLE, phrases: Any = None
+    ) -> list[str]:
         return [MISHEARD if index < self._misheard[context] else SAID for index, _ in enumerate(rows)]
 
 
@@ -48,7 +50,9 @@ def _settled(tmp_path: Path, own: int, whole: int) -> tuple[str, list[str]]:
     }
     score = MixScore(mix=0.5, domain_error=0.0, general_wer=0.0)
     chosen = Variant(score=score, context=OWN, evaluations=evaluations)
-    measurer = Measurer(cast(Family, None), cast(VariantScorer, scorer), spec, data, SilentReporter())
+    measurer = Measurer(
+        cast(Family, None), cast(VariantScorer, scorer), spec, data, SilentReporter(), Carried()
+    )
     settled, contexts = measurer.settle_contexts(chosen, {})
     return settled.context, contexts
 

@@ -19,6 +19,8 @@ from asr.models.resolve import resolve_model
 from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.models.whisper_torch import encode_features
 from asr.registry import file_hashes
+from asr.results import LOOP
+from training.synth.speech import HibariEngine
 
 GREEDY = DecodingOptions(beam_size=1)
 
@@ -90,3 +92,20 @@ def test_a_folder_is_heard_at_own_length_only_by_its_unbroken_card(
     assert resolve_model(str(folder)).own_length
     (folder / "README.md").write_text("changed")
     assert not resolve_model(str(folder)).own_length
+
+
+def test_what_runs_in_circles_at_its_own_length_is_heard_again_in_a_whole_window(
+    bundled: Any, own: CTranslate2Whisper
+) -> None:
+    """As it comes, the model was not taught own lengths: it says the sentence, and then again, and again."""
+    engine = HibariEngine()
+    text = "The library closes at six on Fridays."
+    samples = engine.synthesize(text, voice=engine.voices[0], speed=1.0, pitch=1.0, seed=0)
+    [[usual]] = CTranslate2Whisper(bundled.ctranslate2_dir, num_threads=2).decode([samples], GREEDY)
+    [[here]] = own.decode_encoded([own.encode(samples)], [len(samples) / 16_000], GREEDY)
+    assert here.guard == LOOP and len(here.text) > 2 * len(usual.text)
+    [[again]] = own.decode([samples], GREEDY)
+    assert (again.text, again.guard) == (usual.text, LOOP)
+    assert usual.guard == "" and [word.text for word in again.words] == usual.text.split()
+    batch = own.decode([samples[:8_000], samples, samples], GREEDY)
+    assert [one.text for [one] in batch[1:]] == [again.text] * 2

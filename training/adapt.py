@@ -157,7 +157,8 @@ class _Job:
         trained = self._train(method, rate, rows.examples, measurer)
         if not self._processes.is_main:
             return None
-        tuned = method.merged(trained.weights or {})
+        step, learned = self._taken(trained, method, measurer)
+        tuned = method.merged(learned)
         mixes = measurer.measure_mixes(tuned, is_split=plan.is_split)
         chosen = measurer.choose(mixes)
         compared = [mix.score for mix in mixes if mix is mixes[0] or mix.context == chosen.context]
@@ -173,7 +174,7 @@ class _Job:
         if data.test:
             measurer.measure_test(mixes[0], chosen, final, finished)
         probed = self._probe(folder, chosen.context, scorer, data, phrases)
-        self._family.save_adapter(method, trained.weights or {}, chosen.score.mix, folder)
+        self._family.save_adapter(method, learned, chosen.score.mix, folder)
         verdict = measurer.judge(mixes[0], chosen, probed)
         facts = {
             "method": plan.method,
@@ -183,7 +184,7 @@ class _Job:
             "phrases": len(phrases or ()),
             "heard": measurer.heard,
             "mixes": compared,
-            "best_step": trained.best_step,
+            "step": step,
             "curve": trained.curve,
             "num_train": len(rows.examples),
             "train_sha256": examples_digest(rows.examples),
@@ -223,7 +224,7 @@ class _Job:
             "phrases": len(self._carried(data).adapted or ()),
             "contexts": [*([family.context] if verdict.passed else []), *([WHOLE] if is_whole else [])],
             "mixes": [base.score, own.score],
-            "best_step": 0,
+            "step": 0,
             "curve": (),
             "num_train": len(data.train),
             "train_sha256": data.hashes["train"],
@@ -310,6 +311,27 @@ class _Job:
             )
             store = CheckpointStore(self.folder / "checkpoints", on_damaged=self._reporter.note)
             return loop.run(store, hooks)
+
+    def _taken(
+        self, trained: TrainingResult, method: Method, measurer: Measurer
+    ) -> tuple[int, Mapping[str, Tensor]]:
+        """The last weights, unless dev is sure that earlier ones are better; the step, and nothing for the base.
+
+        A small dev set ranks steps by chance, and at the end of training, where the rate is low, more is learned and less
+        forgotten (docs/experiments.md).
+        """
+        best, last = trained.weights or {}, trained.last_weights
+        if last is None:
+            return trained.best_step, best
+        start = self._family.start_state
+        states = ({**start, **method.merged(weights)} for weights in (best, last))
+        probability = measurer.prob_first_better(*states)
+        is_last = probability < self._spec.gate.min_prob_better
+        self._reporter.note(
+            f"step {trained.best_step} is better on dev than the last with P = {probability:.3f}: "
+            f"step {trained.last_step if is_last else trained.best_step} is taken"
+        )
+        return (trained.last_step, last) if is_last else (trained.best_step, best)
 
     def _tell(self, point: CurvePoint) -> None:
         self._reporter.note(point.as_line())

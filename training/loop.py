@@ -1,8 +1,8 @@
 """The training loop: AdamW with warm-up and linear decay, dev scored as it goes, the best kept, resumable.
 
 Which weights learn is ``training.methods``, what a score is ``training.scoring``, how processes share the work
-``training.distributed``. Selection is by dev WER, then term F1, never by loss: the loss may rise while recognition
-improves.
+``training.distributed``. The best is that by dev WER, then term F1, never by loss: the loss may rise while recognition
+improves. Whether it or the last is taken, the job says.
 """
 
 from __future__ import annotations
@@ -43,10 +43,20 @@ class DevScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingResult:
-    """The best step (0 is the base), its learned weights (None for the base), and the curve."""
+    """What was learned, and the curve.
+
+    Attributes:
+        best_step: of the best dev score; 0 is the base.
+        weights: learned at that step; None for the base.
+        last_step: at which training ended, its rate the lowest.
+        last_weights: learned by then; None where that step is the best one, or the base was best.
+        curve: every evaluation.
+    """
 
     best_step: int
     weights: dict[str, Tensor] | None
+    last_step: int
+    last_weights: dict[str, Tensor] | None
     curve: tuple[CurvePoint, ...]
 
 
@@ -139,8 +149,12 @@ class TrainingLoop:
             self._keep(position, store, hooks, weights)
         best = position.best_step
         learned = store.weights(best) if best else None
+        last = store.weights(position.step) if best and position.step != best else None
         self._processes.wait()  # from here on the main one may remove the checkpoints
-        return TrainingResult(best_step=best, weights=learned, curve=tuple(position.curve))
+        return TrainingResult(
+            best_step=best, weights=learned, last_step=position.step, last_weights=last,
+            curve=tuple(position.curve),
+        )  # fmt: skip
 
     def _begin(self, store: CheckpointStore, hooks: Hooks) -> Position:
         position = Position()

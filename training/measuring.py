@@ -97,6 +97,16 @@ class Measurer:
         evaluation = self._evaluated(self._scorer.texts(state, dev, GREEDY, self._family.context), dev)
         return DevScore(evaluation.text_error, evaluation.term_f1, evaluation.error_name)
 
+    def prob_first_better(self, first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
+        """Share of paired resamples of dev in which the first weights have the lower error, by a greedy search."""
+        dev, context = self._data.dev, self._family.context
+        evaluations = [
+            self._evaluated(self._scorer.texts(state, dev, GREEDY, context), dev) for state in (first, second)
+        ]
+        num_samples = self._spec.gate.bootstrap_samples
+        compared = compare(evaluations[1], evaluations[0], num_samples=num_samples, seed=self._spec.seed)
+        return compared.prob_better
+
     def mixed(
         self, tuned: Mapping[str, Tensor], mix: float, encoder_mix: float | None = None
     ) -> Mapping[str, Tensor]:

@@ -87,7 +87,7 @@ def _facts(card: Mapping[str, Any]) -> dict[str, str]:
         "trained on": f"{training['utterances']} utterances",
         "heard in": ", ".join(card["contexts"]),
         "phrases": str(card["phrases"]),
-        "best step": str(training["best_step"]),
+        "step taken": str(training["step"]),
         "mix with the base": mix_label(training["mix"], training["encoder_mix"]),
         "seconds spent": f"{training['seconds']:.0f}",
         "seed": str(card["seed"]),
@@ -130,7 +130,7 @@ def _curves(training: Mapping[str, Any]) -> list[Curve]:
             x_label="step",
             y_label="rate",
             series=tuple(learning),
-            marked_x=training["best_step"],
+            marked_x=training["step"],
             mark="kept",
         ),
         Curve(

@@ -94,7 +94,7 @@ def build_card(
             "mix": facts["mix"],  # share of the change that is kept
             "encoder_mix": facts["encoder_mix"],  # of the encoder's, where it is another one
             "mixes": [asdict(score) for score in facts["mixes"]],
-            "best_step": facts["best_step"],
+            "step": facts["step"],  # whose weights were taken
             "curve": [asdict(point) for point in facts["curve"]],
             "utterances": facts["num_train"],
         },

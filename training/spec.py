@@ -65,7 +65,7 @@ class TrainingOptions:
     epochs: int = 4
     batch_size: int = 16
     evaluations_per_epoch: int = 2
-    patience: int = 4
+    patience: int = 6
     warmup_share: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0

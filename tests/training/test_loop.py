@@ -127,11 +127,13 @@ def _run(
     raise AssertionError("unreachable: the last run is not stopped")
 
 
-def test_the_best_dev_score_is_kept_not_the_last(
+def test_the_weights_of_the_best_dev_score_and_the_last_are_kept(
     version: Path, examples: list[Example], frame: Frame, tmp_path: Path
 ) -> None:
     result = _run(version, examples, frame, tmp_path)
-    assert result.best_step == 6
+    assert (result.best_step, result.last_step) == (6, 9)
+    assert result.weights is not None and result.last_weights is not None
+    assert not all(torch.equal(value, result.last_weights[name]) for name, value in result.weights.items())
     assert [point.dev_wer for point in result.curve] == [0.9, 0.5, 0.3, 0.4]
     assert result.curve[-1].loss < result.curve[1].loss
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
@@ -153,6 +155,9 @@ def test_an_interrupted_run_ends_exactly_as_an_undisturbed_one(
     assert undisturbed.weights is not None and interrupted.weights is not None
     for name, value in undisturbed.weights.items():
         assert torch.equal(value, interrupted.weights[name]), name
+    assert undisturbed.last_weights is not None and interrupted.last_weights is not None
+    for name, value in undisturbed.last_weights.items():
+        assert torch.equal(value, interrupted.last_weights[name]), name
     assert undisturbed.curve[-1].loss == pytest.approx(interrupted.curve[-1].loss)
 
 
@@ -166,6 +171,7 @@ def test_training_stops_when_dev_does_not_improve(
     loop = TrainingLoop(method, examples, options=options, seed=5)
     result = loop.run(CheckpointStore(tmp_path / "c"), _hooks(iter([0.1, 0.2, 0.3])))
     assert (result.best_step, result.weights, len(result.curve)) == (0, None, 3)  # the base was best: keep it
+    assert result.last_weights is None
 
 
 def test_each_method_learns_its_weights_and_no_others(

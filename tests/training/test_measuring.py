@@ -1,4 +1,4 @@
-"""In which contexts a version may be heard: a context that is surely worse than the other one is not named."""
+"""What is decided from few rows: only what is surely worse is left out, a context as well as a step of training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,22 @@ class Heard:
         return [MISHEARD if index < self._misheard[context] else SAID for index, _ in enumerate(rows)]
 
 
-def _settled(tmp_path: Path, own: int, whole: int) -> tuple[str, list[str]]:
+class HeardBy:
+    """Weights that mishear so many of the rows."""
+
+    def texts(
+        self, state: Any, rows: Any, options: Any, context: str = WHOLE, phrases: Any = None
+    ) -> list[str]:
+        return [MISHEARD if index < state["misheard"] else SAID for index, _ in enumerate(rows)]
+
+
+class OwnLengths:
+    """A family that is heard at own lengths."""
+
+    context = OWN
+
+
+def _measurer(tmp_path: Path, scorer: Any) -> tuple[Measurer, list[Utterance]]:
     (tmp_path / "t.txt").write_text("x\n")
     spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=tmp_path / "t.txt")
     rows = [
@@ -44,15 +59,18 @@ def _settled(tmp_path: Path, own: int, whole: int) -> tuple[str, list[str]]:
     data = AdaptationData(
         train=[], dev=rows, test=[], general=rows, terms=(), critical=(), sounds=quiet, hashes={}
     )
+    family = cast(Family, OwnLengths())
+    return Measurer(family, cast(VariantScorer, scorer), spec, data, SilentReporter(), Carried()), rows
+
+
+def _settled(tmp_path: Path, own: int, whole: int) -> tuple[str, list[str]]:
     scorer = Heard({OWN: own, WHOLE: whole})
+    measurer, rows = _measurer(tmp_path, scorer)
     evaluations = {
         name: evaluate_texts(rows, scorer.texts({}, rows, None, OWN)) for name in ("dev", "general")
     }
     score = MixScore(mix=0.5, domain_error=0.0, general_wer=0.0)
     chosen = Variant(score=score, context=OWN, evaluations=evaluations)
-    measurer = Measurer(
-        cast(Family, None), cast(VariantScorer, scorer), spec, data, SilentReporter(), Carried()
-    )
     settled, contexts = measurer.settle_contexts(chosen, {})
     return settled.context, contexts
 
@@ -74,3 +92,12 @@ def test_a_context_is_proved_unless_it_is_surely_worse(
 
 def test_what_is_surely_worse_at_own_lengths_is_heard_in_whole_windows(tmp_path: Path) -> None:
     assert _settled(tmp_path, 20, 0) == (WHOLE, [WHOLE])
+
+
+@pytest.mark.parametrize(("best", "last", "is_sure"), [(0, 20, True), (19, 20, False), (20, 0, False)])
+def test_few_rows_less_are_no_proof_that_earlier_weights_are_better(
+    tmp_path: Path, best: int, last: int, is_sure: bool
+) -> None:
+    measurer, _ = _measurer(tmp_path, HeardBy())
+    states: list[Any] = [{"misheard": best}, {"misheard": last}]
+    assert (measurer.prob_first_better(*states) >= 0.95) == is_sure

@@ -51,6 +51,8 @@ def main() -> None:
     """Run the program; an error is one line on stderr and exit code 2, a fault of ours 70, an interrupt 130."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # threads that wait for each other by spinning take the cores of whoever they wait for (docs/experiments.md)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()  # ends the process: usage errors with 2, an interrupt with 130, typer.Exit with its code
     except (LexituneError, OSError) as error:

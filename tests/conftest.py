@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import settings
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program sets it, before anything loads OpenMP
 # Minutes each, most of them in one job that the file's tests look at: begun first, so that two processes end together.
 _LONGEST_FIRST = (
     "test_adaptation_served.py",

@@ -24,7 +24,7 @@ from training.data import AdaptationData
 from training.family import Family, VariantScorer
 from training.gate import OWN_LENGTH_POINTS, GateFigures, GateVerdict, general_budget, judge
 from training.inputs import shared_audio
-from training.interpolate import PROBABLY_BETTER, SURELY_BETTER, MixScore, choose_mix, interpolate
+from training.interpolate import MEASURED, SMALLEST, MixScore, choose_mix, interpolate
 from training.loop import DevScore
 from training.progress import Reporter
 from training.scoring import GREEDY, SERVED
@@ -224,9 +224,9 @@ class Measurer:
         def prob_better(first: MixScore, second: MixScore) -> float:
             return self._compare(by_score[id(second)], by_score[id(first)]).prob_better
 
-        needed = PROBABLY_BETTER if self._spec.general else SURELY_BETTER
+        preferred = MEASURED if self._spec.general else SMALLEST
         scores = [mix.score for mix in mixes]
-        best = choose_mix(scores, budget_wer=budget, prob_better=prob_better, needed=needed)
+        best = choose_mix(scores, budget_wer=budget, prob_better=prob_better, preferred=preferred)
         return by_score[id(best)]
 
     def choose(self, mixes: Sequence[Variant]) -> Variant:

@@ -10,7 +10,7 @@ import torch
 
 from asr.evaluation.terms import TermCounts
 from training.gate import GateFigures, general_budget, judge
-from training.interpolate import PROBABLY_BETTER, MixScore, choose_mix, interpolate
+from training.interpolate import MEASURED, MixScore, choose_mix, interpolate
 from training.spec import GateOptions
 
 FOUND_ALL = TermCounts(true_positives=2)
@@ -106,15 +106,28 @@ def test_a_mix_that_writes_more_where_nobody_speaks_is_not_taken() -> None:
 
 
 def test_a_larger_mix_that_dev_cannot_tell_from_a_smaller_one_is_not_taken() -> None:
-    scores = _scores((0, 0.4, 0.17), (0.25, 0.1, 0.16), (0.5, 0.012, 0.165), (1, 0.01, 0.176))
-    told_apart = {(1, 0.5): 0.7, (1, 0.25): 0.99}
+    scores = _scores(
+        (0, 0.4, 0.17), (0.25, 0.1, 0.16), (0.5, 0.012, 0.165), (0.75, 0.011, 0.17), (1, 0.01, 0.176)
+    )
+    told_apart = {(1, 0.75): 0.6, (1, 0.5): 0.7, (1, 0.25): 0.99}
 
     def prob_better(first: MixScore, second: MixScore) -> float:
         return told_apart[(first.mix, second.mix)]
 
     assert choose_mix(scores, budget_wer=0.182, prob_better=prob_better).mix == 0.5
-    probably = choose_mix(scores, budget_wer=0.182, prob_better=prob_better, needed=PROBABLY_BETTER)
-    assert probably.mix == 1
+
+
+@pytest.mark.parametrize(
+    ("prob", "budget_wer", "mix"), [(0.7, 0.182, 0.75), (0.9, 0.182, 0.5), (0.7, 0.168, 0.5)]
+)
+def test_where_general_speech_was_recorded_three_quarters_are_taken_unless_dev_is_sure_or_they_cost_too_much(
+    prob: float, budget_wer: float, mix: float
+) -> None:
+    scores = _scores((0, 0.4, 0.17), (0.5, 0.01, 0.165), (0.75, 0.012, 0.17), (1, 0.02, 0.176))
+    chosen = choose_mix(
+        scores, budget_wer=budget_wer, prob_better=lambda _first, _second: prob, preferred=MEASURED
+    )
+    assert chosen.mix == mix
 
 
 def test_a_mix_lies_between_its_ends_and_leaves_the_rest_alone() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from asr.biasing.phrases import Phrase, PhraseSet, phrase_set
 from asr.data.glossary import Term, read_terms
 from asr.data.manifest import Utterance, manifest_sha256
-from asr.errors import InputError
+from asr.errors import InputError, OptionError
 from asr.text.languages import ENGLISH
 from training.inputs import (
     check_languages,
@@ -153,12 +153,15 @@ def _read(spec: AdaptationSpec, path: Path, audio: JobAudio, sources: Sources) -
 
 def carried_phrases(glossary: Sequence[Term], notes: list[str]) -> PhraseSet | None:
     """What of a glossary a version can look for in what it hears; what cannot be is noted."""
-    phrases, reports = phrase_set(
-        (Phrase(text=term.text, critical=term.critical) for term in glossary), max_phrases=len(glossary)
-    )
-    notes += [
-        f"terms: {one.text!r} is taught, but not looked for: {one.reason}" for one in reports if one.reason
-    ]
+    usable, reasons = [], {}
+    for term in glossary:
+        try:
+            usable.append(Phrase(text=term.text, critical=term.critical))
+        except OptionError as error:  # too long
+            reasons[term.text] = str(error)
+    phrases, reports = phrase_set(usable, max_phrases=len(usable))
+    reasons |= {one.text: one.reason for one in reports if one.reason}
+    notes += [f"terms: {text!r} is taught, but not looked for: {reason}" for text, reason in reasons.items()]
     return phrases if len(phrases) else None
 
 

@@ -143,8 +143,12 @@ def phrase_set(
     return PhraseSet(tuple(kept.values())), tuple(reports)
 
 
-def read_phrases(path: Path) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
+def read_phrases(path: Path, *, max_phrases: int = MAX_PHRASES) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
     """Read a file of phrases.
+
+    Args:
+        path: of the file.
+        max_phrases: of the set, its classes written out.
 
     Raises:
         InputError: it cannot be read, holds no phrase, or a line cannot be understood; names path and line.
@@ -168,7 +172,7 @@ def read_phrases(path: Path) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
             ) from error
     if not phrases:
         raise InputError(f"{path} holds no phrases; write one a line")
-    return phrase_set(phrases, classes)
+    return phrase_set(phrases, classes, max_phrases=max_phrases)
 
 
 @lru_cache(_KEPT_SETS)

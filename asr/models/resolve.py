@@ -5,6 +5,7 @@ The registry and the hub are touched only for references that need them.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def _carried(folder: Path, card: Mapping[str, Any]) -> PhraseSet | None:
     """The phrases of a version whose card was verified."""
     if PHRASES not in card.get("files", {}):
         return None
-    phrases, _ = read_phrases(folder / PHRASES)
+    phrases, _ = read_phrases(folder / PHRASES, max_phrases=sys.maxsize)  # as many as its glossary has
     return phrases
 
 

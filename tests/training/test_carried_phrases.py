@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asr.biasing.phrases import Phrase, PhraseSet
+from asr.biasing.phrases import MAX_PHRASES, Phrase, PhraseSet, format_phrases, read_phrases
 from asr.data.glossary import Term
-from asr.errors import ChecksumError
+from asr.errors import ChecksumError, OptionError
 from asr.models.bundled import unpack_bundled
 from asr.models.resolve import PHRASES, resolve_model
 from asr.recognizer import Recognizer
@@ -79,8 +80,21 @@ def test_a_version_whose_phrases_changed_is_not_loaded(version: Path, reference:
 
 def test_what_cannot_be_looked_for_is_taught_and_told() -> None:
     notes: list[str] = []
-    terms = [Term(text="apixaban", critical=True), Term(text="7/8")]
+    long = "deoxy" * 21
+    terms = [Term(text=long), Term(text="apixaban", critical=True), Term(text="7/8")]
     phrases = carried_phrases(terms, notes)
     assert phrases == PhraseSet((Phrase(text="apixaban", critical=True),))
-    assert [note for note in notes if "'7/8' is taught, but not looked for: no letter" in note] == notes != []
+    assert [note.split(" is taught, but not looked for: ")[0] for note in notes] == [
+        f"terms: {long!r}", "terms: '7/8'",
+    ]  # fmt: skip
+    assert "105 characters" in notes[0] and "no letter" in notes[1]
     assert carried_phrases([Term(text="7/8")], notes) is None
+
+
+def test_a_version_may_carry_more_phrases_than_a_request_may_have(tmp_path: Path) -> None:
+    path = tmp_path / PHRASES
+    wanted = PhraseSet(tuple(Phrase(text=f"term {number} of many") for number in range(MAX_PHRASES + 1)))
+    path.write_text(format_phrases(wanted))
+    assert read_phrases(path, max_phrases=sys.maxsize)[0] == wanted
+    with pytest.raises(OptionError, match="more than 5000"):
+        read_phrases(path)

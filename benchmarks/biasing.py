@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,7 @@ def scored(side: Side, rows: Sequence[Utterance], terms: Sequence[str], plain_s:
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     """The whole document."""
     from asr.data.manifest import load_samples
+    from asr.models.resolve import resolve_model
     from asr.recognizer import Recognizer
     from benchmarks.measure.facts import facts
     from benchmarks.measure.recordings import drawn
@@ -112,7 +113,10 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     rows = drawn(arguments.manifest, limit=arguments.limit, seed=arguments.seed)
     terms = _terms(arguments.terms, rows)
     others = _others(arguments.distractors, terms, max(arguments.counts))
-    recognizer = Recognizer.load(arguments.model, num_threads=arguments.threads)
+    resolved = replace(
+        resolve_model(arguments.model), phrases=None
+    )  # those it carries would be on every side
+    recognizer = Recognizer.open(resolved, num_threads=arguments.threads)
     sides = [ours(recognizer, "no phrases", None, arguments.language)]
     for count in arguments.counts:
         wanted = _phrases([*_wanted(arguments, terms), *others[:count]], arguments.boost)

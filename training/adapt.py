@@ -6,7 +6,6 @@ checkpoints are kept in a work folder of the job's own, which is removed once th
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 import uuid
@@ -21,20 +20,16 @@ from torch import Tensor
 
 from asr import __version__
 from asr.atomic import write_bytes_atomically
-from asr.biasing.phrases import PhraseSet, combined, format_phrases
-from asr.data.manifest import manifest_sha256, read_manifest
+from asr.biasing.phrases import PhraseSet, format_phrases
 from asr.errors import InputError
 from asr.evaluation.evaluate import Evaluation
-from asr.models.base import DecodingOptions, Samples, SpeechModel
 from asr.models.contexts import TAUGHT_LANGUAGE, WHOLE
-from asr.models.export import PARITY_RATIO, check_parity, latency_ratio
 from asr.models.resolve import PHRASES, ResolvedModel, resolve_model
-from asr.recognizer import Recognizer
 from asr.registry import Registry, read_card
-from asr.results import Hypothesis
 from asr.shown import without_paths
 from asr.storage import exclusive, home_dir
 from asr.text.languages import ENGLISH
+from training.carried import Carried, carried_by
 from training.checkpoint import CheckpointStore, CurvePoint
 from training.data import AdaptationData, collect
 from training.distributed import Processes, joined
@@ -43,15 +38,16 @@ from training.exhaustion import explained
 from training.families import open_family
 from training.family import Plan, Rows, VariantScorer
 from training.gate import Check, GateVerdict, general_budget, judge
+from training.inputs import input_hashes
 from training.languages import base_languages, settled
 from training.loop import Hooks, TrainingLoop, TrainingResult
-from training.measuring import Carried, Measurer, Probed, Variant
+from training.measuring import Measurer, Variant
 from training.methods import Method
 from training.page import render_page
+from training.probing import Exported, Probed, probe
 from training.progress import Reporter, SilentReporter
 from training.publish import publish, published_by, run_file
 from training.report import PAGE, AdaptationReport, build_card, build_run
-from training.scoring import GREEDY, SERVED
 from training.spec import AdaptationSpec
 
 PARITY_PROBES = 6
@@ -117,7 +113,7 @@ class _Job:
         self._languages = base_languages(self._base)
         spec, self._language_notes = settled(spec, self._languages)
         self._spec = spec
-        digest = spec.digest(self._base.sha256, __version__, *_input_hashes(spec))
+        digest = spec.digest(self._base.sha256, __version__, *input_hashes(spec))
         self.folder = (owner.folder if owner else home_dir("work")) / digest
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(spec.seed)
@@ -152,7 +148,9 @@ class _Job:
             )  # adapters begin the same on every process, whatever each did before
             method = self._family.method(plan, rows.examples, self._num_steps(rows.examples))
             scorer = self._scorer(data)
-        measurer = Measurer(self._family, scorer, self._spec, data, self._reporter, self._carried(data))
+        carried = carried_by(self._spec, self._base.phrases, is_able=self._family.carries_phrases)
+        data.notes.extend(carried.notes)
+        measurer = Measurer(self._family, scorer, self._spec, data, self._reporter, carried)
         rate = self._spec.training.learning_rate or self._family.learning_rate(plan, data.recorded_hours)
         trained = self._train(method, rate, rows.examples, measurer)
         if not self._processes.is_main:
@@ -164,16 +162,18 @@ class _Job:
         compared = [mix.score for mix in mixes if mix is mixes[0] or mix.context == chosen.context]
         final = measurer.mixed(tuned, chosen.score.mix, chosen.score.encoder_mix)
         chosen, contexts = measurer.settle_contexts(chosen, final)
-        carried = self._carried(data)
-        phrases = carried.adapted if chosen.score.mix else carried.base
+        phrases = measurer.phrases_of(chosen.score)
         folder = self._export(final, phrases)
         finished = self._family.finish(folder)
         if finished is not None:
             self._prepare(finished, data)
-            chosen = measurer.measure(final, chosen.score.mix, chosen.context, finished)
+            chosen = measurer.measure(
+                final, chosen.score.mix, chosen.context, finished
+            )  # a Wav2Vec2 carries nothing
         if data.test:
             measurer.measure_test(mixes[0], chosen, final, finished)
-        probed = self._probe(folder, chosen.context, scorer, data, phrases)
+        exported = Exported(folder=folder, context=chosen.context, phrases=phrases)
+        probed = self._probe(exported, scorer, data)
         self._family.save_adapter(method, learned, chosen.score.mix, folder)
         verdict = measurer.judge(mixes[0], chosen, probed)
         facts = {
@@ -203,13 +203,16 @@ class _Job:
                 f"{TAUGHT_LANGUAGE} alone: give speech in it"
             )
         scorer = self._scorer(data)
-        measurer = Measurer(family, scorer, self._spec, data, self._reporter, self._carried(data))
+        phrases = self._base.phrases
+        carried = Carried(base=phrases, adapted=phrases)
+        measurer = Measurer(family, scorer, self._spec, data, self._reporter, carried)
         base = measurer.measure_base()
         own, whole = (
             measurer.measure(family.start_state, 1.0, context) for context in (family.context, WHOLE)
         )
-        folder = self._export(family.start_state, self._carried(data).adapted)
-        probed = self._probe(folder, family.context, scorer, data, self._carried(data).adapted)
+        folder = self._export(family.start_state, phrases)
+        exported = Exported(folder=folder, context=family.context, phrases=phrases)
+        probed = self._probe(exported, scorer, data)
         figures = replace(measurer.figures(base, own, probed), whole_general_wer=whole.score.general_wer)
         verdict = judge(figures, self._spec.gate)
         budget = general_budget(base.score.general_wer, self._spec.gate)
@@ -221,7 +224,7 @@ class _Job:
             "lora_part": "",
             "reason": "no domain was given",
             "heard": {},
-            "phrases": len(self._carried(data).adapted or ()),
+            "phrases": len(phrases or ()),
             "contexts": [*([family.context] if verdict.passed else []), *([WHOLE] if is_whole else [])],
             "mixes": [base.score, own.score],
             "step": 0,
@@ -315,23 +318,19 @@ class _Job:
     def _taken(
         self, trained: TrainingResult, method: Method, measurer: Measurer
     ) -> tuple[int, Mapping[str, Tensor]]:
-        """The last weights, unless dev is sure that earlier ones are better; the step, and nothing for the base.
-
-        A small dev set ranks steps by chance, and at the end of training, where the rate is low, more is learned and less
-        forgotten (docs/experiments.md).
-        """
+        """The last weights, unless dev is sure that those of the best step are better; the step, 0 for the start."""
         best, last = trained.weights or {}, trained.last_weights
         if last is None:
             return trained.best_step, best
         start = self._family.start_state
-        states = ({**start, **method.merged(weights)} for weights in (best, last))
-        probability = measurer.prob_first_better(*states)
-        is_last = probability < self._spec.gate.min_prob_better
-        self._reporter.note(
-            f"step {trained.best_step} is better on dev than the last with P = {probability:.3f}: "
-            f"step {trained.last_step if is_last else trained.best_step} is taken"
+        is_best = measurer.is_first_better(
+            *({**start, **(method.merged(weights) if weights else {})} for weights in (best, last))
         )
-        return (trained.last_step, last) if is_last else (trained.best_step, best)
+        step, weights = (trained.best_step, best) if is_best else (trained.last_step, last)
+        self._reporter.note(
+            f"step {step} is taken: dev is {'' if is_best else 'not '}sure that step {trained.best_step} is better"
+        )
+        return step, weights
 
     def _tell(self, point: CurvePoint) -> None:
         self._reporter.note(point.as_line())
@@ -339,12 +338,6 @@ class _Job:
         values |= {"loss": point.loss} if point.step else {}
         known = {name: value for name, value in values.items() if value is not None}
         self._reporter.figures(point.step, known)
-
-    def _carried(self, data: AdaptationData) -> Carried:
-        """What the base and a version of this job look for in whatever they hear."""
-        own = data.phrases if self._family.carries_phrases else None
-        base = self._base.phrases
-        return Carried(base=base, adapted=combined(own, base) if own and base else own or base)
 
     def _export(self, state: Mapping[str, Tensor], phrases: PhraseSet | None) -> Path:
         folder = self.folder / "version"
@@ -354,37 +347,14 @@ class _Job:
             (folder / PHRASES).write_text(format_phrases(phrases), encoding="utf-8")
         return folder
 
-    def _probe(
-        self,
-        folder: Path,
-        context: str,
-        scorer: VariantScorer,
-        data: AdaptationData,
-        phrases: PhraseSet | None,
-    ) -> Probed:
-        """The exported version against the reference engine, and its speed against the base's."""
+    def _probe(self, exported: Exported, scorer: VariantScorer, data: AdaptationData) -> Probed:
         rows = (*data.dev, *data.general) if len(data.dev) < PARITY_PROBES else data.dev
         probes = scorer.segments(rows[:: max(1, len(rows) // PARITY_PROBES)])[:PARITY_PROBES]
-        reference, exported = self._family.engines(folder, context)
-        language = self._spec.code  # of dev, whose segments come first
-        greedy = replace(GREEDY, language=language)
-        parity = check_parity(reference, exported, probes, greedy)
-        base = Recognizer.load(self._base.reference, num_threads=self._num_workers)
-        limit = PARITY_RATIO
-        if (
-            not parity.passed
-        ):  # eight bits say something else where a model is unsure: no more than the base's, though
-            base_reference = Recognizer.load(self._base.reference, engine="torch")
-            limit = min(limit, check_parity(base_reference, base, probes, greedy).ratio)
-        served = _Served(exported, phrases)
-        ratio = latency_ratio(base, served, probes, replace(SERVED, language=language))
-        exported.close()
-        base.close()
-        self._reporter.note(
-            f"export: {parity.num_equal}/{parity.num_probes} probes equal, {parity.ratio:.1%} of characters; decoding "
-            f"takes {ratio:.2f} times as long as the base's"
-        )
-        return Probed(parity=parity, parity_limit=limit, latency_ratio=ratio)
+        # of dev, whose segments come first, is the language
+        return probe(
+            exported, self._family, self._base, probes, self._reporter, language=self._spec.code,
+            num_threads=self._num_workers,
+        )  # fmt: skip
 
     def _publish(
         self,
@@ -424,24 +394,3 @@ class _Job:
         if not path.is_file():
             write_bytes_atomically(path, uuid.uuid4().hex.encode())
         return path.read_text()
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """An engine with the phrases that its version carries."""
-
-    engine: SpeechModel
-    phrases: PhraseSet | None
-
-    def decode(self, segments: Sequence[Samples], options: DecodingOptions) -> list[list[Hypothesis]]:
-        return self.engine.decode(segments, options, [self.phrases] * len(segments))
-
-
-def _input_hashes(spec: AdaptationSpec) -> list[str]:
-    """What the input files hold; of manifests the audio, too, so that changed recordings are another job."""
-    files = [path.read_bytes() if path else b"" for path in (spec.text, spec.terms, spec.templates)]
-    manifests = [path for path in (spec.train, spec.dev, spec.test, spec.general) if path]
-    return [
-        *(hashlib.sha256(content).hexdigest() for content in files),
-        *(manifest_sha256(read_manifest(path)) for path in manifests),
-    ]

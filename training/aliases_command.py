@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,13 +25,15 @@ def aliases(
     """Speak each phrase, recognise it, and add the misspellings to it that are no ordinary words."""
     from asr.atomic import write_bytes_atomically
     from asr.biasing.phrases import format_phrases, read_phrases
+    from asr.models.resolve import resolve_model
     from asr.recognizer import Recognizer
     from training.aliases import find_aliases, with_aliases
     from training.synth.speech import available_engines
 
     wanted, reports = read_phrases(phrases)
     engine = available_engines(language)[0]
-    recognizer = Recognizer.load(model)
+    # what the model makes of them by itself: without the phrases that its version carries
+    recognizer = Recognizer.open(replace(resolve_model(model), phrases=None))
     with reporting() as reporter:
         found = find_aliases(wanted, recognizer, engine, reporter, seed=seed)
     recognizer.close()

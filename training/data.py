@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from asr.biasing.phrases import Phrase, PhraseSet, phrase_set
-from asr.data.glossary import Term, read_terms
+from asr.data.glossary import read_terms
 from asr.data.manifest import Utterance, manifest_sha256
-from asr.errors import InputError, OptionError
+from asr.errors import InputError
 from asr.text.languages import ENGLISH
 from training.inputs import (
     check_languages,
@@ -60,7 +59,6 @@ class AdaptationData:
         general: to measure forgetting on.
         terms: the glossary; without one, the terms that rows name.
         critical: those of the glossary that are marked so.
-        phrases: the glossary as the version is to look for it in what it hears; None without one.
         sounds: recordings in which nobody speaks.
         hashes: content hashes of the three sets.
         recorded_hours: of the recordings in train, without copies, joined windows, replay and synthesis.
@@ -76,7 +74,6 @@ class AdaptationData:
     sounds: list[Utterance]
     hashes: dict[str, str]
     recorded_hours: float = 0.0
-    phrases: PhraseSet | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -124,7 +121,6 @@ def collect(
         _check_sizes(train, dev)
     if not any(row.text for row in general):
         raise InputError("the general set has no transcripts; its rows need text")
-    phrases = carried_phrases(glossary, sources.notes) if spec.training.carry_phrases else None
     said = {term for row in (*dev, *test, *train) for term in row.terms or ()}
     return AdaptationData(
         train=train,
@@ -139,7 +135,6 @@ def collect(
             for name, rows in (("train", train), ("dev", dev), ("test", test), ("general", general))
         },
         recorded_hours=sum(row.duration_s for row in sources.train) / 3600,
-        phrases=phrases,
         notes=sources.notes,
     )
 
@@ -149,20 +144,6 @@ def _read(spec: AdaptationSpec, path: Path, audio: JobAudio, sources: Sources) -
     rows = read_checked(path, audio.reporter, sources.notes)
     check_languages(rows, spec.code)
     return in_language(rows, spec.code)
-
-
-def carried_phrases(glossary: Sequence[Term], notes: list[str]) -> PhraseSet | None:
-    """What of a glossary a version can look for in what it hears; what cannot be is noted."""
-    usable, reasons = [], {}
-    for term in glossary:
-        try:
-            usable.append(Phrase(text=term.text, critical=term.critical))
-        except OptionError as error:  # too long
-            reasons[term.text] = str(error)
-    phrases, reports = phrase_set(usable, max_phrases=len(usable))
-    reasons |= {one.text: one.reason for one in reports if one.reason}
-    notes += [f"terms: {text!r} is taught, but not looked for: {reason}" for text, reason in reasons.items()]
-    return phrases if len(phrases) else None
 
 
 def _train_set(

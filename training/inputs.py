@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asr.data.manifest import Utterance, audio_sha256, read_manifest
+from asr.data.manifest import Utterance, audio_sha256, manifest_sha256, read_manifest
 from asr.data.near_duplicates import MIN_SIMILARITY, near_duplicates_of
 from asr.data.validate import validate_manifest
 from asr.errors import InputError
 from asr.text.languages import ENGLISH, language_code
 from training.progress import Reporter
+from training.spec import AdaptationSpec
 
 FATAL = frozenset(
     {"malformed-row", "empty-manifest", "missing-audio", "unreadable-audio", "bad-offset", "duplicate-id"}
@@ -119,3 +121,13 @@ def check_languages(rows: Sequence[Utterance], language: str = ENGLISH) -> None:
 def in_language(rows: Sequence[Utterance], language: str) -> list[Utterance]:
     """The rows with the code of their language; those that name none are taken to be in ``language``."""
     return [replace(row, language=language_code(row.language or language)) for row in rows]
+
+
+def input_hashes(spec: AdaptationSpec) -> list[str]:
+    """What the input files hold; of manifests the audio, too, so that changed recordings are another job."""
+    files = [path.read_bytes() if path else b"" for path in (spec.text, spec.terms, spec.templates)]
+    manifests = [path for path in (spec.train, spec.dev, spec.test, spec.general) if path]
+    return [
+        *(hashlib.sha256(content).hexdigest() for content in files),
+        *(manifest_sha256(read_manifest(path)) for path in manifests),
+    ]

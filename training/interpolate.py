@@ -29,6 +29,7 @@ class MixScore:
     Attributes:
         mix: a; 0 is the base.
         encoder_mix: a of the encoder, where it is another one.
+        carries: of mix 0: whether the base is heard with the job's glossary as phrases.
         domain_error: dev WER or CER, or 1 - term F1 where dev has no transcripts.
         general_wer: of the general set; a CER where words are not written apart.
         sound_words: written where nobody speaks.
@@ -39,6 +40,7 @@ class MixScore:
     general_wer: float
     sound_words: int = 0
     encoder_mix: float | None = None
+    carries: bool = False
 
     @property
     def size(self) -> float:
@@ -48,7 +50,7 @@ class MixScore:
     @property
     def label(self) -> str:
         """For a person."""
-        return mix_label(self.mix, self.encoder_mix)
+        return mix_label(self.mix, self.encoder_mix) + (" with the glossary" if self.carries else "")
 
 
 def mix_label(mix: float, encoder_mix: float | None) -> str:
@@ -76,29 +78,35 @@ def choose_mix(
     budget_wer: float,
     prob_better: Callable[[MixScore, MixScore], float],
     preferred: float = SMALLEST,
+    min_prob_better: float,
 ) -> MixScore:
     """Of the mixes that dev cannot tell from the best one within the budgets, the one nearest to the preferred.
 
     By default that is the smallest: what a small general set does not show, a larger mix still costs. Where general
     speech was recorded, its cost is measured, and on speakers that dev does not hold, errors fall up to about three
-    quarters of the change (docs/experiments.md).
+    quarters of the change (docs/experiments.md). What was learned must also be worth more than the glossary alone:
+    where no mix has a lower error than the base with it, that is taken, if it is better than the base.
 
     Args:
-        scores: one of them for mix 0.
+        scores: one of them for the base, and where there is a glossary to carry, one for the base with it.
         budget_wer: general WER that may be reached at most.
         prob_better: of the first against the second on dev, by paired resampling.
         preferred: mix that is taken where dev has no reason against it.
+        min_prob_better: than the base, which the gate will ask for on dev; who has it goes first.
     """
-    base = next(score for score in scores if score.mix == 0)
-    allowed = [
+    base = next(score for score in scores if score.mix == 0 and not score.carries)
+    better = [
         score
         for score in scores
         if score.general_wer <= budget_wer
         and score.sound_words <= base.sound_words
         and score.domain_error < base.domain_error
     ]
+    kept = next((score for score in better if score.carries), base)
+    allowed = [score for score in better if score.domain_error < kept.domain_error]
     if not allowed:
-        return base
+        return kept
     best = min(allowed, key=lambda score: (score.domain_error, score.general_wer, score.size))
     as_good = [score for score in allowed if score is best or prob_better(best, score) < SURELY_BETTER]
-    return min(as_good, key=lambda score: (abs(score.size - 2 * preferred), score.domain_error))
+    will_pass = [score for score in as_good if prob_better(score, base) >= min_prob_better]
+    return min(will_pass or as_good, key=lambda score: (abs(score.size - 2 * preferred), score.domain_error))

@@ -49,7 +49,7 @@ class TrainingResult:
         best_step: of the best dev score; 0 is the base.
         weights: learned at that step; None for the base.
         last_step: at which training ended, its rate the lowest.
-        last_weights: learned by then; None where that step is the best one, or the base was best.
+        last_weights: learned by then; None where that step is the best one.
         curve: every evaluation.
     """
 
@@ -149,7 +149,7 @@ class TrainingLoop:
             self._keep(position, store, hooks, weights)
         best = position.best_step
         learned = store.weights(best) if best else None
-        last = store.weights(position.step) if best and position.step != best else None
+        last = store.weights(position.step) if position.step != best else None
         self._processes.wait()  # from here on the main one may remove the checkpoints
         return TrainingResult(
             best_step=best, weights=learned, last_step=position.step, last_weights=last,

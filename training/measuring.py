@@ -18,19 +18,21 @@ from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
 from asr.evaluation.significance import PairedComparison
 from asr.evaluation.terms import TermCounts
 from asr.models.contexts import WHOLE
-from asr.models.export import Parity
 from asr.text.languages import AUTO, normalizer_for
+from training.carried import Carried
 from training.data import AdaptationData
 from training.family import Family, VariantScorer
 from training.gate import OWN_LENGTH_POINTS, GateFigures, GateVerdict, general_budget, judge
 from training.inputs import shared_audio
 from training.interpolate import MEASURED, SMALLEST, MixScore, choose_mix, interpolate
 from training.loop import DevScore
+from training.probing import Probed
 from training.progress import Reporter
 from training.scoring import GREEDY, SERVED
 from training.spec import MIXES, SPLIT_MIXES, AdaptationSpec
 
 MAX_MIX_UNHEARD = 0.75  # where no general speech was recorded
+SURELY_BETTER_STEP = 0.95  # probability above which earlier weights than the last are taken
 WHOLE_PROBES = 40  # rows of each set that are also heard in whole windows, at half a second of a core each
 
 
@@ -41,34 +43,6 @@ class Variant:
     score: MixScore
     context: str
     evaluations: dict[str, Evaluation]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Carried:
-    """The phrases that a version looks for in whatever it hears; None for none.
-
-    Attributes:
-        base: what the base carries.
-        adapted: that, and the job's glossary.
-    """
-
-    base: PhraseSet | None = None
-    adapted: PhraseSet | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Probed:
-    """An exported version on the probes: does it say what the reference engine says, and how long does it take?
-
-    Attributes:
-        parity: with the reference engine.
-        parity_limit: share of equal characters that is asked for.
-        latency_ratio: time to decode, as a multiple of the base's.
-    """
-
-    parity: Parity
-    parity_limit: float
-    latency_ratio: float
 
 
 class Measurer:
@@ -97,15 +71,26 @@ class Measurer:
         evaluation = self._evaluated(self._scorer.texts(state, dev, GREEDY, self._family.context), dev)
         return DevScore(evaluation.text_error, evaluation.term_f1, evaluation.error_name)
 
-    def prob_first_better(self, first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
-        """Share of paired resamples of dev in which the first weights have the lower error, by a greedy search."""
+    def is_first_better(self, first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+        """Whether dev is sure, by a paired bootstrap of a greedy search, that the first weights are better.
+
+        A small dev set ranks steps by chance, and at the end of training, where the rate is low, more is learned and less
+        forgotten (docs/experiments.md).
+        """
         dev, context = self._data.dev, self._family.context
         evaluations = [
             self._evaluated(self._scorer.texts(state, dev, GREEDY, context), dev) for state in (first, second)
         ]
         num_samples = self._spec.gate.bootstrap_samples
         compared = compare(evaluations[1], evaluations[0], num_samples=num_samples, seed=self._spec.seed)
-        return compared.prob_better
+        return compared.prob_better >= SURELY_BETTER_STEP
+
+    def phrases_of(self, score: MixScore) -> PhraseSet | None:
+        """What a version of this mix carries."""
+        return self._phrases(score.mix, score.carries)
+
+    def _phrases(self, mix: float, carries: bool) -> PhraseSet | None:
+        return self._carried.adapted if mix or carries else self._carried.base
 
     def mixed(
         self, tuned: Mapping[str, Tensor], mix: float, encoder_mix: float | None = None
@@ -116,7 +101,7 @@ class Measurer:
         )
 
     def measure_mixes(self, tuned: Mapping[str, Tensor], *, is_split: bool = False) -> list[Variant]:
-        """The base, then every mix: on dev, general speech and sounds, as served.
+        """The base, it with the job's glossary, if one is carried, and every mix: on dev, general speech and sounds.
 
         Where no mix at own lengths is better than the base, they are tried in whole windows, too.
 
@@ -132,13 +117,16 @@ class Measurer:
         contexts = dict.fromkeys((family.context, WHOLE))
         with self._reporter.stage("mixing with the base", 1 + len(candidates) * len(contexts)) as stage:
             measured = [self.measure_base()]
+            if self._carried.adapted != self._carried.base:
+                base = self._family.base_state
+                measured.append(self.measure(base, 0.0, self._family.base_context, carries=True))
             stage.advance()
             for context in contexts:
                 for mix, encoder_mix in candidates:
                     state = self.mixed(tuned, mix, encoder_mix)
                     measured.append(self.measure(state, mix, context, encoder_mix=encoder_mix))
                     stage.advance()
-                if self._best(measured) is not measured[0]:
+                if self._best(measured).score.mix:
                     break
         return measured
 
@@ -148,14 +136,14 @@ class Measurer:
 
     def measure(
         self, state: Mapping[str, Tensor], mix: float, context: str, scorer: VariantScorer | None = None,
-        *, encoder_mix: float | None = None,
+        *, encoder_mix: float | None = None, carries: bool = False,
     ) -> Variant:  # fmt: skip
         """Weights on dev, general speech and sounds, as served; by another ``scorer`` if one is given."""
         data = self._data
         sets = {"dev": data.dev, "general": data.general, "sounds": data.sounds}
         sets = {name: rows for name, rows in sets.items() if rows}
         everything = [row for rows in sets.values() for row in rows]
-        phrases = self._carried.adapted if mix else self._carried.base
+        phrases = self._phrases(mix, carries)
         texts = iter((scorer or self._scorer).texts(state, everything, SERVED, context, phrases))
         evaluations = {
             name: self._evaluated([next(texts) for _ in rows], rows) for name, rows in sets.items()
@@ -163,6 +151,7 @@ class Measurer:
         score = MixScore(
             mix=mix,
             encoder_mix=encoder_mix,
+            carries=carries,
             domain_error=evaluations["dev" if data.dev else "general"].error,
             general_wer=evaluations["general"].text_error or 0.0,
             sound_words=_num_words(evaluations["sounds"]),
@@ -174,10 +163,11 @@ class Measurer:
     ) -> None:
         """The locked test, for the base and the chosen one alone, once nothing is left to choose."""
         test = self._data.test
-        carried = self._carried
-        texts = self._scorer.texts(self._family.base_state, test, SERVED, base.context, carried.base)
+        texts = self._scorer.texts(
+            self._family.base_state, test, SERVED, base.context, self.phrases_of(base.score)
+        )
         base.evaluations["test"] = self._evaluated(texts, test)
-        phrases = carried.adapted if chosen.score.mix else carried.base
+        phrases = self.phrases_of(chosen.score)
         texts = (finished or self._scorer).texts(final, test, SERVED, chosen.context, phrases)
         chosen.evaluations["test"] = self._evaluated(texts, test)
 
@@ -194,7 +184,7 @@ class Measurer:
         for name, rows in (("dev", self._data.dev), ("general", self._data.general)):
             step = max(1, len(rows) // WHOLE_PROBES)
             some = rows[::step]
-            texts = self._scorer.texts(final, some, SERVED, WHOLE, self._carried.adapted)
+            texts = self._scorer.texts(final, some, SERVED, WHOLE, self.phrases_of(chosen.score))
             whole = self._evaluated(texts, some)
             own = replace(chosen.evaluations[name], rows=chosen.evaluations[name].rows[::step])
             proved[WHOLE] &= not self._surely_worse(whole, own)
@@ -206,7 +196,9 @@ class Measurer:
             )
         if not proved[chosen.context]:
             score = chosen.score
-            chosen = self.measure(final, score.mix, WHOLE, encoder_mix=score.encoder_mix)
+            chosen = self.measure(
+                final, score.mix, WHOLE, encoder_mix=score.encoder_mix, carries=score.carries
+            )
             return chosen, [WHOLE]
         return chosen, [context for context, is_proved in proved.items() if is_proved]
 
@@ -226,7 +218,13 @@ class Measurer:
 
         preferred = MEASURED if self._spec.general else SMALLEST
         scores = [mix.score for mix in mixes]
-        best = choose_mix(scores, budget_wer=budget, prob_better=prob_better, preferred=preferred)
+        best = choose_mix(
+            scores,
+            budget_wer=budget,
+            prob_better=prob_better,
+            preferred=preferred,
+            min_prob_better=self._spec.gate.min_prob_better,
+        )
         return by_score[id(best)]
 
     def choose(self, mixes: Sequence[Variant]) -> Variant:
@@ -244,7 +242,7 @@ class Measurer:
 
     def _why_none(self, mixes: Sequence[Variant]) -> str:
         """Why the base is kept: the best of the others, and what it broke."""
-        base, *others = [mix.score for mix in mixes]
+        base, others = mixes[0].score, [mix.score for mix in mixes if mix.score.mix]
         best = min(others, key=lambda score: score.domain_error)
         budget = general_budget(base.general_wer, self._spec.gate)
         return (

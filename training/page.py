@@ -117,7 +117,10 @@ def _curves(training: Mapping[str, Any]) -> list[Curve]:
     mixes = training["mixes"]
     split = any(mix["encoder_mix"] is not None for mix in mixes)
     shown = [
-        mix for mix in mixes if not split or mix["encoder_mix"] in (None, mix["mix"], training["encoder_mix"])
+        mix
+        for mix in mixes
+        if not mix["carries"]
+        and (not split or mix["encoder_mix"] in (None, mix["mix"], training["encoder_mix"]))
     ]
     by_share = sorted(shown, key=_share)
     mixing = [

@@ -26,7 +26,14 @@ MAX_SANE_LORA_RATE = 2e-3  # low-rank changes start at nothing and want about te
 LORA_PARTS = ("auto", "decoder", "both")
 _LANGUAGE = re.compile("auto|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
 MIXES = (0.25, 0.5, 0.75, 1.0)
-SPLIT_MIXES = ((0.25, 0.5), (0.5, 0.5), (0.5, 0.75), (0.75, 0.75), (0.5, 1.0), (1.0, 1.0))  # decoder, encoder
+SPLIT_MIXES = (
+    (0.25, 0.5),
+    (0.5, 0.5),
+    (0.625, 0.625),
+    (0.5, 0.75),
+    (0.75, 0.75),
+    (1.0, 1.0),
+)  # decoder, encoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +65,7 @@ class TrainingOptions:
         own_length: whether a Whisper is also taught to hear utterances at their own length, which is several times
             faster to serve and to train.
         carry_phrases: whether a Whisper's version looks for its glossary in whatever it hears, as for phrases of a
-            request (``asr.biasing``); everything is measured with it.
+            request (``asr.biasing``); every mix is measured with it.
     """
 
     learning_rate: float = 0.0

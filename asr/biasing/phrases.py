@@ -187,7 +187,7 @@ def format_phrases(phrases: PhraseSet) -> str:
     lines = []
     for one in phrases:
         flags = ["critical"] if one.critical else []
-        flags += [f"boost={one.boost:g}"] if one.boost != DEFAULT_BOOST else []
+        flags += [f"boost={one.boost:.17g}"] if one.boost != DEFAULT_BOOST else []
         lines.append("\t".join([one.text, *flags, *(f"sounds_like={form}" for form in one.sounds_like)]))
     return "".join(f"{line}\n" for line in lines)
 
@@ -220,6 +220,8 @@ def _checked(text: str) -> str:
 
 def _refusal(phrase: Phrase, items: Mapping[str, Sequence[str]], kept: Mapping[str, Phrase]) -> str:
     """Why a phrase cannot be used; "" if it can."""
+    if _CLASS.fullmatch(phrase.text.partition("=")[0]) and "=" in phrase.text:
+        return "it is written as a class is in a file of phrases"
     names = [name.upper() for name in _CLASS.findall(phrase.text)]
     built_in = [name for name in names if name in BUILT_IN and name[1:] not in items]
     for name in names:

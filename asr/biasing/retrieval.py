@@ -16,9 +16,7 @@ from asr.biasing.phrases import Phrase, PhraseSet
 from asr.biasing.sounds import SoundTable, letters
 from asr.biasing.spoken import BUILT_IN, runs
 
-MIN_SIMILARITY = (
-    0.55  # below it, one in 300 of those tried is what is said, at most of the cost (docs/experiments.md)
-)
+MIN_SIMILARITY = 0.55  # below it, in English, one in 250 of those tried is what is said (docs/experiments.md)
 SPANS_WITHIN = 0.12  # of a phrase's best span, for another of it to be tried
 SPANS_A_PHRASE = 2
 MAX_SPAN_WORDS = 7

@@ -5,6 +5,7 @@ The registry and the hub are touched only for references that need them.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,15 +94,18 @@ def serving_folder(model: ResolvedModel) -> Path:
 def _from_folder(folder: Path, *, version: str, reference: str = "", name: str = "") -> ResolvedModel:
     check_folder(folder)
     card = _own_card(folder)
+    phrases, sha256 = _carried(folder, card), weights_sha256(folder)
+    if phrases:  # with others it hears differently
+        sha256 = hashlib.sha256(f"{sha256} {phrases.key}".encode()).hexdigest()
     return ResolvedModel(
         contexts=tuple(card.get("contexts", (WHOLE,))),
-        phrases=_carried(folder, card),
+        phrases=phrases,
         reference=reference or str(folder),
         name=name or folder.name,
         version=version,
         transformers_dir=folder,
         ctranslate2_dir=None,  # a folder's own export is not trusted: only those that we published with a card
-        sha256=weights_sha256(folder),
+        sha256=sha256,
     )
 
 

@@ -8,7 +8,6 @@ at each segment's own length; any other gets whole windows of 30 s.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from asr.errors import ModelError, OptionError
 from asr.features import log_mel
 from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
+from asr.models.guards import is_loop, is_silence
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.word_times import timed_words, token_starts
 from asr.results import LOOP, SILENCE, Hypothesis, Word
@@ -42,9 +42,6 @@ Encoded = NDArray[np.float32]  # (1, E, D)
 
 WEIGHTS = "model.bin"
 MAX_NEW_TOKENS = 224  # half of Whisper's 448, as openai/whisper decodes
-MAX_COMPRESSION_RATIO = 2.4  # text that repeats itself beyond this is a decoding loop (openai/whisper)
-NO_SPEECH_PROB, NO_SPEECH_LOG_PROB = 0.6, -1.0  # both passed: the segment is silence (openai/whisper)
-SURELY_NO_SPEECH_PROB = 0.9  # passed, however sure of its words the decoder is (docs/experiments.md)
 LOOP_NGRAM = 3
 SCORED_TOGETHER = 8
 SCORED_BEHIND_FRAMES = 25  # half a second
@@ -234,26 +231,22 @@ class CTranslate2Whisper:
         return str(best)[2:-2]
 
     def _search(
-        self,
-        outputs: Any,
-        durations: list[float],
-        language: str | None,
-        options: DecodingOptions,
-        phrases: Sequence[PhraseSet | None],
-        again: Sequence[Callable[[], Encoded]],
-    ) -> list[list[Hypothesis]]:
+        self, outputs: Any, durations: list[float], language: str | None, options: DecodingOptions,
+        phrases: Sequence[PhraseSet | None], again: Sequence[Callable[[], Encoded]],
+    ) -> list[list[Hypothesis]]:  # fmt: skip
         prompt = self._tokenizer.prompt(language)
         wanted_texts = max(options.max_alternatives, options.beam_size if any(phrases) else 1)
         generated, looped = self._generate(outputs, prompt, options, wanted_texts, again)
+        heard = [looped.get(index, outputs[index : index + 1]) for index in range(len(outputs))]
         best = [self._best(result) for result in generated]
         for index, wanted in enumerate(phrases):
-            if wanted and not _is_silence(generated[index], best[index].score):
-                heard = partial(self._log_probs, outputs[index : index + 1], prompt, durations[index])
+            if wanted and not is_silence(generated[index].no_speech_prob, best[index].score):
+                log_probs = partial(self._log_probs, heard[index], prompt, durations[index])
                 others = generated[index].sequences_ids[1:]
-                best[index] = self._biased(best[index], others, wanted, heard, language)
+                best[index] = self._biased(best[index], others, wanted, log_probs, language)
         words: list[tuple[Word, ...]] = [()] * len(best)
         if options.word_times:
-            words = self._align(outputs, prompt, [one.tokens for one in best], durations, language)
+            words = self._align(heard, prompt, [one.tokens for one in best], durations, language)
         return [
             self._hypotheses(
                 result, best[index], words[index], LOOP if index in looped else "", options.max_alternatives
@@ -315,26 +308,24 @@ class CTranslate2Whisper:
         return scores
 
     def _generate(
-        self,
-        outputs: Any,
-        prompt: list[int],
-        options: DecodingOptions,
-        num_texts: int,
+        self, outputs: Any, prompt: list[int], options: DecodingOptions, num_texts: int,
         again: Sequence[Callable[[], Encoded]],
-    ) -> tuple[list[Any], frozenset[int]]:
-        """Results of all rows, and which of them were searched again because the first search ran in circles.
+    ) -> tuple[list[Any], dict[int, Encoded]]:  # fmt: skip
+        """Results of all rows, and the encoder outputs of those whose search ran in circles and was done again.
 
         Again is in a whole window (``again`` of the row), if there is one, and without repetition if that circles, too.
         """
         results = self._beams(outputs, prompt, options, num_texts)
-        looped = [index for index, one in enumerate(results) if self._is_loop(one)]
+        looped = {
+            index: outputs[index : index + 1] for index, one in enumerate(results) if self._is_loop(one)
+        }
         for index in looped:
             if again:
-                (results[index],) = self._beams(again[index](), prompt, options, num_texts)
+                looped[index] = again[index]()
+                (results[index],) = self._beams(looped[index], prompt, options, num_texts)
             if self._is_loop(results[index]):
-                row = outputs[index : index + 1]
-                (results[index],) = self._beams(row, prompt, options, num_texts, LOOP_NGRAM)
-        return results, frozenset(looped)
+                (results[index],) = self._beams(looped[index], prompt, options, num_texts, LOOP_NGRAM)
+        return results, looped
 
     def _is_loop(self, result: Any) -> bool:
         return is_loop(self._tokenizer.decode(result.sequences_ids[0]))
@@ -363,7 +354,7 @@ class CTranslate2Whisper:
         hypotheses = []
         for rank, (tokens, score) in enumerate([best, *others]):
             said = self._text(tokens)
-            text = "" if _is_silence(result, result.scores[rank]) else said
+            text = "" if is_silence(result.no_speech_prob, result.scores[rank]) else said
             hypotheses.append(
                 Hypothesis(
                     text=text,
@@ -377,42 +368,28 @@ class CTranslate2Whisper:
         return hypotheses
 
     def _align(
-        self,
-        outputs: Any,
-        prompt: list[int],
-        tokens: list[list[int]],
-        durations: list[float],
+        self, heard: Sequence[Encoded], prompt: list[int], tokens: list[list[int]], durations: list[float],
         language: str | None,
-    ) -> list[tuple[Word, ...]]:
+    ) -> list[tuple[Word, ...]]:  # fmt: skip
         """Word times by dynamic time warping over the alignment heads' cross attention (openai/whisper)."""
-        spoken = [index for index, row in enumerate(tokens) if row]
         words: list[tuple[Word, ...]] = [()] * len(tokens)
-        if not spoken:
-            return words
-        aligned = self._model.align(
-            self._storage.from_array(np.ascontiguousarray(outputs[spoken])),
-            prompt,
-            [tokens[index] for index in spoken],
-            [max(2, math.ceil(durations[index] * 16000 / HOP_SAMPLES)) for index in spoken],
-        )
-        for index, alignment in zip(spoken, aligned, strict=True):
-            grouped = self._tokenizer.words(tokens[index], language)
-            starts = token_starts(alignment.alignments, len(tokens[index]))
-            words[index] = timed_words(
-                [(word.text, word.num_tokens) for word in grouped],
-                starts,
-                list(alignment.text_token_probs),
-                durations[index],
+        for context in {output.shape[1] for output in heard}:
+            spoken = [index for index, row in enumerate(tokens) if row and heard[index].shape[1] == context]
+            if not spoken:
+                continue
+            aligned = self._model.align(
+                self._storage.from_array(np.concatenate([heard[index] for index in spoken])),
+                prompt,
+                [tokens[index] for index in spoken],
+                [max(2, math.ceil(durations[index] * 16000 / HOP_SAMPLES)) for index in spoken],
             )
+            for index, alignment in zip(spoken, aligned, strict=True):
+                grouped = self._tokenizer.words(tokens[index], language)
+                starts = token_starts(alignment.alignments, len(tokens[index]))
+                words[index] = timed_words(
+                    [(word.text, word.num_tokens) for word in grouped],
+                    starts,
+                    list(alignment.text_token_probs),
+                    durations[index],
+                )
         return words
-
-
-def _is_silence(result: Any, score: float) -> bool:
-    is_unsure = result.no_speech_prob > NO_SPEECH_PROB and score < NO_SPEECH_LOG_PROB
-    return bool(is_unsure or result.no_speech_prob > SURELY_NO_SPEECH_PROB)
-
-
-def is_loop(text: str) -> bool:
-    """Whether text repeats itself so much that a decoding loop made it; source: openai/whisper."""
-    payload = text.encode()
-    return bool(payload) and len(payload) / len(zlib.compress(payload)) > MAX_COMPRESSION_RATIO

@@ -20,6 +20,7 @@ from asr.features import log_mel
 from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.checkpoint import load_whisper
 from asr.models.contexts import is_taught, own_frames
+from asr.models.guards import is_loop
 from asr.models.whisper_ct2 import MAX_NEW_TOKENS
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.word_times import timed_words
@@ -87,11 +88,10 @@ class TorchWhisper:
                 encoded = self._encode(samples, WHISPER_WINDOW_FRAMES)
             prompt = self._tokenizer.prompt(language)
             num_texts = options.beam_size if phrases else options.max_alternatives
-            output = self._generate(encoded, prompt, options, num_texts)
-            found = [
-                [token for token in sequence[len(prompt) :].tolist() if token < self._tokenizer.end_of_text]
-                for sequence in output.sequences
-            ]
+            found = self._found(encoded, prompt, options, num_texts)
+            if own and is_loop(self._tokenizer.decode(found[0])):  # as in the engine that serves
+                encoded = self._encode(samples, WHISPER_WINDOW_FRAMES)
+                found = self._found(encoded, prompt, options, num_texts)
             if phrases:
                 found[0] = self._biased(encoded, prompt, found, phrases, language)
             hypotheses = []
@@ -106,6 +106,15 @@ class TorchWhisper:
                     )
                 )
         return hypotheses
+
+    def _found(
+        self, encoded: Any, prompt: list[int], options: DecodingOptions, num_texts: int
+    ) -> list[list[int]]:
+        output = self._generate(encoded, prompt, options, num_texts)
+        return [
+            [token for token in sequence[len(prompt) :].tolist() if token < self._tokenizer.end_of_text]
+            for sequence in output.sequences
+        ]
 
     def _encode(self, samples: Samples, num_frames: int) -> Any:
         import torch

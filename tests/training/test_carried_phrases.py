@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from asr.biasing.phrases import MAX_PHRASES, Phrase, PhraseSet, format_phrases, read_phrases
+from asr.biasing.phrases import MAX_PHRASES, Phrase, PhraseSet, combined, format_phrases, read_phrases
 from asr.data.glossary import Term
 from asr.errors import ChecksumError, OptionError
 from asr.models.bundled import unpack_bundled
 from asr.models.resolve import PHRASES, resolve_model
 from asr.recognizer import Recognizer
 from asr.registry import Registry
-from training.data import carried_phrases
+from server.cli import app
+from training.carried import Carried, carried_by, phrases_of
 from training.import_command import copy_version
 from training.publish import Run, publish
+from training.spec import AdaptationSpec, TrainingOptions
 
 GLOSSARY = "apixaban\tcritical\nsertraline\tboost=6\tsounds_like=search line\n"
 
@@ -51,7 +58,7 @@ def test_a_version_hears_its_glossary_and_the_phrases_of_a_request(
     recognizer.close()
 
 
-def test_the_phrases_of_a_request_come_first(reference: str) -> None:
+def test_a_version_carries_what_was_written(reference: str) -> None:
     carried = resolve_model(reference).phrases
     assert carried is not None
     assert [(one.text, one.critical, one.boost) for one in carried] == [
@@ -59,16 +66,45 @@ def test_the_phrases_of_a_request_come_first(reference: str) -> None:
     ]  # fmt: skip
 
 
+PHRASE_SETS = st.lists(
+    st.builds(
+        Phrase,
+        text=st.sampled_from(["apixaban", "Apixaban", "sertraline", "Dr. House", "40 mg"]),
+        boost=st.floats(0.001, 20),
+        sounds_like=st.sampled_from([(), ("search line",)]),
+        critical=st.booleans(),
+    ),
+    max_size=4,
+    unique_by=lambda one: one.text.casefold(),
+).map(lambda phrases: PhraseSet(tuple(phrases)))
+
+
+@given(asked=PHRASE_SETS, carried=PHRASE_SETS)
+def test_the_phrases_of_a_request_come_first_and_those_carried_are_added(
+    asked: PhraseSet, carried: PhraseSet
+) -> None:
+    both = combined(asked, carried).phrases
+    assert both[: len(asked)] == asked.phrases
+    known = {one.text.casefold() for one in asked}
+    assert both[len(asked) :] == tuple(one for one in carried if one.text.casefold() not in known)
+
+
+@given(phrases=PHRASE_SETS)
+def test_what_is_written_is_read_back(phrases: PhraseSet, tmp_path_factory: pytest.TempPathFactory) -> None:
+    if len(phrases):
+        path = tmp_path_factory.mktemp("written") / PHRASES
+        path.write_text(format_phrases(phrases))
+        assert read_phrases(path)[0] == phrases
+
+
 def test_a_version_whose_phrases_changed_is_not_loaded(version: Path, reference: str, tmp_path: Path) -> None:
     exported = tmp_path / "exported"
-    for path in version.rglob("*"):
-        if path.is_file():
-            target = exported / path.relative_to(version)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
+    shutil.copytree(version, exported)
+    with_phrases = resolve_model(str(exported)).sha256
     assert resolve_model(str(exported)).phrases == resolve_model(reference).phrases
     (exported / PHRASES).write_text("Friday\n")
     assert resolve_model(str(exported)).phrases is None
+    assert resolve_model(str(exported)).sha256 != with_phrases
     before = (version / PHRASES).read_text()
     (version / PHRASES).write_text("Friday\n")
     try:
@@ -79,16 +115,41 @@ def test_a_version_whose_phrases_changed_is_not_loaded(version: Path, reference:
 
 
 def test_what_cannot_be_looked_for_is_taught_and_told() -> None:
-    notes: list[str] = []
     long = "deoxy" * 21
-    terms = [Term(text=long), Term(text="apixaban", critical=True), Term(text="7/8")]
-    phrases = carried_phrases(terms, notes)
+    terms = [Term(text=long), Term(text="apixaban", critical=True), Term(text="7/8"), Term(text="$A=b")]
+    phrases, notes = phrases_of(terms)
     assert phrases == PhraseSet((Phrase(text="apixaban", critical=True),))
     assert [note.split(" is taught, but not looked for: ")[0] for note in notes] == [
-        f"terms: {long!r}", "terms: '7/8'",
+        f"terms: {long!r}", "terms: '7/8'", "terms: '$A=b'",
     ]  # fmt: skip
-    assert "105 characters" in notes[0] and "no letter" in notes[1]
-    assert carried_phrases([Term(text="7/8")], notes) is None
+    assert "105 characters" in notes[0] and "no letter" in notes[1] and "as a class" in notes[2]
+    assert phrases_of([Term(text="7/8")])[0] is None
+
+
+def test_what_a_job_carries_follows_from_glossary_base_option_and_family(tmp_path: Path) -> None:
+    (tmp_path / "terms.txt").write_text("apixaban\nsertraline\n")
+    base = PhraseSet((Phrase(text="Apixaban", boost=3.0), Phrase(text="warfarin")))
+    spec = AdaptationSpec(base="bundled:tiny.en", name="x", terms=tmp_path / "terms.txt")
+    carried = carried_by(spec, base, is_able=True)
+    assert carried.base == base and carried.adapted is not None
+    assert [one.text for one in carried.adapted] == ["apixaban", "sertraline", "warfarin"]
+    assert carried_by(spec, base, is_able=False) == Carried(base=base)
+    without = replace(spec, training=TrainingOptions(carry_phrases=False))
+    assert carried_by(without, base, is_able=True) == Carried(base=base)
+    (tmp_path / "text.txt").write_text("nothing else\n")
+    of_text = AdaptationSpec(base="bundled:tiny.en", name="x", text=tmp_path / "text.txt")
+    assert carried_by(of_text, base, is_able=True) == Carried(base=base, adapted=base)
+
+
+def test_an_import_carries_what_the_exported_version_did(
+    version: Path, reference: str, tmp_path: Path
+) -> None:
+    shutil.copytree(version, tmp_path / "exported")
+    ran = CliRunner().invoke(
+        app, ["models", "import", str(tmp_path / "exported"), "--name", "again", "--json"]
+    )
+    assert ran.exit_code == 0, ran.output
+    assert resolve_model("models:/again/1").phrases == resolve_model(reference).phrases
 
 
 def test_a_version_may_carry_more_phrases_than_a_request_may_have(tmp_path: Path) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
+import torch
 
+from asr.biasing.phrases import Phrase, PhraseSet
 from asr.data.manifest import Utterance
 from asr.evaluation.evaluate import evaluate_texts
 from asr.models.contexts import OWN, WHOLE
+from training.carried import Carried
 from training.data import AdaptationData
 from training.family import Family, VariantScorer
 from training.interpolate import MixScore
-from training.measuring import Carried, Measurer, Variant
+from training.measuring import Measurer, Variant
 from training.progress import SilentReporter
 from training.spec import AdaptationSpec
 
@@ -46,9 +49,29 @@ class OwnLengths:
     """A family that is heard at own lengths."""
 
     context = OWN
+    base_context = OWN
+    base_state: ClassVar[dict[str, Any]] = {}
+    start_state: ClassVar[dict[str, Any]] = {"w": torch.zeros(1)}
 
 
-def _measurer(tmp_path: Path, scorer: Any) -> tuple[Measurer, list[Utterance]]:
+class HeardWith:
+    """The base's weights mishear all rows without phrases, 20 of 40 with them; learned ones so many either way."""
+
+    def __init__(self, misheard: int) -> None:
+        self._misheard = misheard
+
+    def texts(
+        self, state: Any, rows: Any, options: Any, context: str = WHOLE, phrases: Any = None
+    ) -> list[str]:
+        misheard = self._misheard if state else 20 if phrases else 40
+        return [
+            MISHEARD if index % 40 < misheard and row.text else row.text for index, row in enumerate(rows)
+        ]
+
+
+def _measurer(
+    tmp_path: Path, scorer: Any, carried: Carried | None = None
+) -> tuple[Measurer, list[Utterance]]:
     (tmp_path / "t.txt").write_text("x\n")
     spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=tmp_path / "t.txt")
     rows = [
@@ -60,7 +83,9 @@ def _measurer(tmp_path: Path, scorer: Any) -> tuple[Measurer, list[Utterance]]:
         train=[], dev=rows, test=[], general=rows, terms=(), critical=(), sounds=quiet, hashes={}
     )
     family = cast(Family, OwnLengths())
-    return Measurer(family, cast(VariantScorer, scorer), spec, data, SilentReporter(), Carried()), rows
+    return Measurer(
+        family, cast(VariantScorer, scorer), spec, data, SilentReporter(), carried or Carried()
+    ), rows
 
 
 def _settled(tmp_path: Path, own: int, whole: int) -> tuple[str, list[str]]:
@@ -100,4 +125,19 @@ def test_few_rows_less_are_no_proof_that_earlier_weights_are_better(
 ) -> None:
     measurer, _ = _measurer(tmp_path, HeardBy())
     states: list[Any] = [{"misheard": best}, {"misheard": last}]
-    assert (measurer.prob_first_better(*states) >= 0.95) == is_sure
+    assert measurer.is_first_better(*states) == is_sure
+
+
+@pytest.mark.parametrize(("misheard", "label"), [(0, "0.25"), (25, "0 with the glossary")])
+def test_what_was_learned_must_be_worth_more_than_the_glossary_alone(
+    tmp_path: Path, misheard: int, label: str
+) -> None:
+    glossary = PhraseSet((Phrase(text="lazy dog"),))
+    measurer, _ = _measurer(tmp_path, HeardWith(misheard), Carried(adapted=glossary))
+    measured = measurer.measure_mixes({"w": torch.ones(1)})
+    chosen = measurer.choose(measured)
+    assert chosen.score.label == label
+    assert measurer.phrases_of(measured[0].score) is None
+    assert measurer.phrases_of(chosen.score) == glossary
+    settled, contexts = measurer.settle_contexts(chosen, {} if misheard else {"w": torch.ones(1)})
+    assert (settled, contexts) == (chosen, [OWN, WHOLE])

@@ -12,7 +12,8 @@ from asr.errors import ModelError, OptionError
 from asr.models.base import DecodingOptions
 from asr.models.bundled import unpack_bundled
 from asr.models.export import check_parity, export_ctranslate2
-from asr.models.whisper_ct2 import CTranslate2Whisper, is_loop
+from asr.models.guards import is_loop
+from asr.models.whisper_ct2 import CTranslate2Whisper
 from asr.models.whisper_torch import TorchWhisper, monotonic_path
 from asr.models.word_times import token_starts
 from asr.results import LOOP, SILENCE, Hypothesis
@@ -117,11 +118,11 @@ def test_what_the_guards_did_is_told(
     options = DecodingOptions(beam_size=1, word_times=False)
     [[usual]] = served.decode([samples], options)
     assert usual.text and usual.guard == ""
-    monkeypatch.setattr("asr.models.whisper_ct2.SURELY_NO_SPEECH_PROB", -1.0)
+    monkeypatch.setattr("asr.models.guards.SURELY_NO_SPEECH_PROB", -1.0)
     [[withheld]] = served.decode([samples], options)
     assert (withheld.text, withheld.guard) == ("", SILENCE)
-    monkeypatch.setattr("asr.models.whisper_ct2.SURELY_NO_SPEECH_PROB", 2.0)
-    monkeypatch.setattr("asr.models.whisper_ct2.MAX_COMPRESSION_RATIO", 0.1)
+    monkeypatch.setattr("asr.models.guards.SURELY_NO_SPEECH_PROB", 2.0)
+    monkeypatch.setattr("asr.models.guards.MAX_COMPRESSION_RATIO", 0.1)
     [[again]] = served.decode([samples], options)
     assert (again.text, again.guard) == (usual.text, LOOP)  # nothing was repeated, so nothing changed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -73,3 +74,14 @@ def test_a_folder_under_a_file_is_one_line(
     shown = capsys.readouterr().err
     assert stop.value.code == 2
     assert "error: " in shown and "Traceback" not in shown
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_do_not_spin_while_they_wait_unless_the_user_says_so(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, used: str
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    _run(monkeypatch, typer.Exit(0))
+    assert os.environ["OMP_WAIT_POLICY"] == used

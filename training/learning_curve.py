@@ -234,6 +234,11 @@ class NothingKept(CheckpointStore):
     def save(self, position: Position, weights: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
         """See :class:`training.checkpoint.CheckpointStore`."""
 
+    def weights(self, step: int) -> dict[str, Tensor]:
+        """None are kept: those of a run are in the model that it trained."""
+        del step
+        return {}
+
 
 def estimated_s(part: Part, num_fresh: int, runs: Sequence[ShortRun]) -> float:
     """Seconds that a run on ``part``, ``num_fresh`` of whose rows no run had, will take, by those that were done."""

@@ -99,7 +99,7 @@ def check_parity(
 
 
 def latency_ratio(
-    base: Decoder, other: Decoder, probes: Sequence[Samples], options: DecodingOptions, *, rounds: int = 5
+    base: Decoder, other: Decoder, probes: Sequence[Samples], options: DecodingOptions, *, rounds: int = 3
 ) -> float:
     """Time that ``other`` takes to decode ``probes`` one by one, as a multiple of what ``base`` takes.
 

@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/python examples/demo.py $(if $(DATA),--data $(DATA))
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-cluster: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster

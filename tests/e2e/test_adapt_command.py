@@ -17,6 +17,7 @@ CONFIG = """\
 epochs = 2
 batch_size = 4
 evaluations_per_epoch = 1
+quiet_share = 0
 [split]
 dev_share = 0.3
 max_dev = 4

@@ -30,26 +30,28 @@ GLOSSARY = "apixaban\tcritical\nsertraline\tboost=6\tsounds_like=search line\n"
 
 
 @pytest.fixture(scope="module")
-def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A published version of the bundled model that carries a glossary; returns its folder in the registry."""
+def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A published version of the bundled model that carries a glossary."""
     folder = copy_version(
         unpack_bundled("tiny.en").transformers_dir, tmp_path_factory.mktemp("carried") / "v"
     )
     (folder / PHRASES).write_text(GLOSSARY)
-    registry = Registry.open()
     card = {"name": "carried", "base": "bundled:tiny.en", "gate": {"passed": True}}
-    number = publish(registry, "carried", folder, card, Run(name="test"))
-    return registry.resolve(f"models:/carried/{number}").path
+    return f"models:/carried/{publish(Registry.open(), 'carried', folder, card, Run(name='test'))}"
 
 
 @pytest.fixture(scope="module")
-def reference(version: Path) -> str:
-    return "models:/carried/1"
+def version(reference: str) -> Path:
+    """Its folder in the registry."""
+    return Registry.open().resolve(reference).path
 
 
 def test_a_version_hears_its_glossary_and_the_phrases_of_a_request(
     reference: str, drug_audio: dict[str, Any]
 ) -> None:
+    plain = Recognizer.open(replace(resolve_model(reference), phrases=None), num_threads=2)
+    assert not any(drug in plain.transcribe(samples).text for drug, samples in drug_audio.items())
+    plain.close()
     recognizer = Recognizer.load(reference, num_threads=2)
     for drug, samples in drug_audio.items():
         assert drug in recognizer.transcribe(samples).text

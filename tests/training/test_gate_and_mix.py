@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,16 @@ def _judge(**changes: Any) -> Any:
         "terms_said": 10,
     }
     return judge(GateFigures(**(figures | changes)), GateOptions())
+
+
+def _chosen(
+    scores: Sequence[MixScore], prob: float, *, budget_wer: float = 0.182, preferred: float = 0.0
+) -> MixScore:
+    """What is chosen where every pair is told apart with the same probability."""
+    return choose_mix(
+        scores, budget_wer=budget_wer, min_prob_better=0.95, prob_better=lambda _first, _second: prob,
+        preferred=preferred,
+    )  # fmt: skip
 
 
 def test_the_budget_is_the_larger_of_points_and_share() -> None:
@@ -92,10 +103,7 @@ def _scores(*rows: tuple[float, float, float]) -> list[MixScore]:
     ],
 )
 def test_the_largest_gain_within_the_budget_is_chosen(rows: Any, chosen: float) -> None:
-    surely = choose_mix(
-        _scores(*rows), budget_wer=0.182, min_prob_better=0.95, prob_better=lambda _first, _second: 0.99
-    )
-    assert surely.mix == chosen
+    assert _chosen(_scores(*rows), 0.99).mix == chosen
 
 
 def test_a_mix_that_writes_more_where_nobody_speaks_is_not_taken() -> None:
@@ -104,29 +112,17 @@ def test_a_mix_that_writes_more_where_nobody_speaks_is_not_taken() -> None:
         MixScore(mix=0.5, domain_error=0.1, general_wer=0.17, sound_words=1),
         MixScore(mix=1, domain_error=0.0, general_wer=0.17, sound_words=2),
     ]
-    assert (
-        choose_mix(
-            scores, budget_wer=0.18, min_prob_better=0.95, prob_better=lambda _first, _second: 0.99
-        ).mix
-        == 0.5
-    )
+    assert _chosen(scores, 0.99, budget_wer=0.18).mix == 0.5
 
 
 def test_a_larger_mix_that_dev_cannot_tell_from_a_smaller_one_is_not_taken() -> None:
     scores = _scores(
         (0, 0.4, 0.17), (0.25, 0.1, 0.16), (0.5, 0.012, 0.165), (0.75, 0.011, 0.17), (1, 0.01, 0.176)
     )
-    told_apart = {
-        (1, 0.75): 0.6,
-        (1, 0.5): 0.7,
-        (1, 0.25): 0.99,
-        (1, 0): 0.99,
-        (0.75, 0): 0.99,
-        (0.5, 0): 0.99,
-    }
+    told_apart = {(1, 0.75): 0.6, (1, 0.5): 0.7, (1, 0.25): 0.99}
 
     def prob_better(first: MixScore, second: MixScore) -> float:
-        return told_apart[(first.mix, second.mix)]
+        return 0.99 if second.mix == 0 else told_apart[(first.mix, second.mix)]
 
     assert choose_mix(scores, budget_wer=0.182, min_prob_better=0.95, prob_better=prob_better).mix == 0.5
 
@@ -138,14 +134,7 @@ def test_where_general_speech_was_recorded_three_quarters_are_taken_unless_dev_i
     prob: float, budget_wer: float, mix: float
 ) -> None:
     scores = _scores((0, 0.4, 0.17), (0.5, 0.01, 0.165), (0.75, 0.012, 0.17), (1, 0.02, 0.176))
-    chosen = choose_mix(
-        scores,
-        budget_wer=budget_wer,
-        min_prob_better=0.95,
-        prob_better=lambda _first, _second: prob,
-        preferred=MEASURED,
-    )
-    assert chosen.mix == mix
+    assert _chosen(scores, prob, budget_wer=budget_wer, preferred=MEASURED).mix == mix
 
 
 def test_of_equals_those_go_first_that_the_gate_will_let_pass() -> None:
@@ -165,21 +154,14 @@ def test_of_equals_those_go_first_that_the_gate_will_let_pass() -> None:
 
 
 def test_the_base_with_the_glossary_is_taken_where_nothing_learned_is_better() -> None:
-    base, alone = (
-        MixScore(mix=0, domain_error=0.4, general_wer=0.17),
-        MixScore(mix=0, domain_error=0.1, general_wer=0.17, carries=True),
-    )
+    base = MixScore(mix=0, domain_error=0.4, general_wer=0.17)
+    alone = MixScore(mix=0, domain_error=0.1, general_wer=0.17, carries=True)
     worse, better = (MixScore(mix=0.5, domain_error=error, general_wer=0.17) for error in (0.2, 0.05))
     for scores, chosen in (
         ([base, alone, worse], alone), ([base, alone, worse, better], better), ([base, worse], worse),
         ([base, replace(alone, general_wer=0.2), worse], worse), ([base, replace(alone, domain_error=0.4)], base),
     ):  # fmt: skip
-        assert (
-            choose_mix(
-                scores, budget_wer=0.18, min_prob_better=0.95, prob_better=lambda _first, _second: 0.99
-            )
-            is chosen
-        )
+        assert _chosen(scores, 0.99, budget_wer=0.18) is chosen
 
 
 def test_a_mix_lies_between_its_ends_and_leaves_the_rest_alone() -> None:
@@ -200,9 +182,7 @@ def test_the_encoder_may_keep_another_share_of_its_change() -> None:
         MixScore(mix=mix, encoder_mix=encoder_mix, domain_error=error, general_wer=0.17)
         for mix, encoder_mix, error in ((0, None, 0.4), (0.75, 0.75, 0.1), (0.5, 0.75, 0.1), (0.5, 0.5, 0.1))
     ]
-    chosen = choose_mix(
-        scores, budget_wer=0.18, min_prob_better=0.95, prob_better=lambda _first, _second: 0.5
-    )
+    chosen = _chosen(scores, 0.5, budget_wer=0.18)
     assert (chosen.mix, chosen.encoder_mix) == (0.5, 0.5)
     assert [score.label for score in scores[:2]] == ["0", "0.75, encoder 0.75"]
 

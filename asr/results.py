@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 SILENCE = "silence"  # a guard against hallucination: text was withheld, for the model says that nobody speaks
-LOOP = (
-    "loop"  # another: the search ran in circles and was done again, in a whole window or without repetition
-)
+LOOP = "loop"  # another: the search ran in circles and was done again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

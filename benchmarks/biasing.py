@@ -113,9 +113,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     rows = drawn(arguments.manifest, limit=arguments.limit, seed=arguments.seed)
     terms = _terms(arguments.terms, rows)
     others = _others(arguments.distractors, terms, max(arguments.counts))
-    resolved = replace(
-        resolve_model(arguments.model), phrases=None
-    )  # those it carries would be on every side
+    # the phrases that a version carries would be on every side
+    resolved = replace(resolve_model(arguments.model), phrases=None)
     recognizer = Recognizer.open(resolved, num_threads=arguments.threads)
     sides = [ours(recognizer, "no phrases", None, arguments.language)]
     for count in arguments.counts:

@@ -29,7 +29,7 @@ from asr.registry import Registry, read_card
 from asr.shown import without_paths
 from asr.storage import exclusive, home_dir
 from asr.text.languages import ENGLISH
-from training.carried import Carried, carried_by
+from training.carried import carried_by
 from training.checkpoint import CheckpointStore, CurvePoint
 from training.data import AdaptationData, collect
 from training.distributed import Processes, joined
@@ -167,9 +167,7 @@ class _Job:
         finished = self._family.finish(folder)
         if finished is not None:
             self._prepare(finished, data)
-            chosen = measurer.measure(
-                final, chosen.score.mix, chosen.context, finished
-            )  # a Wav2Vec2 carries nothing
+            chosen = measurer.measure_again(chosen.score, final, chosen.context, finished)
         if data.test:
             measurer.measure_test(mixes[0], chosen, final, finished)
         exported = Exported(folder=folder, context=chosen.context, phrases=phrases)
@@ -203,13 +201,13 @@ class _Job:
                 f"{TAUGHT_LANGUAGE} alone: give speech in it"
             )
         scorer = self._scorer(data)
-        phrases = self._base.phrases
-        carried = Carried(base=phrases, adapted=phrases)
+        carried = carried_by(self._spec, self._base.phrases, is_able=family.carries_phrases)
         measurer = Measurer(family, scorer, self._spec, data, self._reporter, carried)
         base = measurer.measure_base()
         own, whole = (
             measurer.measure(family.start_state, 1.0, context) for context in (family.context, WHOLE)
         )
+        phrases = measurer.phrases_of(own.score)
         folder = self._export(family.start_state, phrases)
         exported = Exported(folder=folder, context=family.context, phrases=phrases)
         probed = self._probe(exported, scorer, data)

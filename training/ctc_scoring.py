@@ -51,12 +51,11 @@ class CtcScorer:
         del context  # a Wav2Vec2 knows one
         self._engine.load_weights(state)
         segments = self.segments(utterances)
-        decoded = [
-            row[0].text
-            for start in range(0, len(segments), BATCH)
-            for batch in [segments[start : start + BATCH]]
-            for row in self._engine.decode(batch, options, [phrases] * len(batch))
-        ]
+        decoded: list[str] = []
+        for start in range(0, len(segments), BATCH):
+            batch = segments[start : start + BATCH]
+            rows = self._engine.decode(batch, options, [phrases] * len(batch))
+            decoded += [row[0].text for row in rows]
         return self._segments.joined(decoded, utterances)
 
     def emissions(self, state: Mapping[str, Tensor], utterances: Sequence[Utterance]) -> list[LogProbs]:

@@ -16,10 +16,8 @@ from torch import Tensor
 
 ENCODER = "model.encoder."  # what a Whisper's encoder weights' names begin with
 SURELY_BETTER = 0.8  # probability above which a larger mix is taken for being better (docs/experiments.md)
-SMALLEST, MEASURED = (
-    0.0,
-    0.75,
-)  # the mix that is preferred among equals: where general speech was recorded, the second
+SMALLEST = 0.0  # the mix that is preferred among equals,
+MEASURED = 0.75  # and where general speech was recorded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -158,6 +158,14 @@ class Measurer:
         )
         return Variant(score=score, context=context, evaluations=evaluations)
 
+    def measure_again(
+        self, score: MixScore, state: Mapping[str, Tensor], context: str, scorer: VariantScorer | None = None
+    ) -> Variant:
+        """The weights of a mix that was measured before, in another context or by another ``scorer``."""
+        return self.measure(
+            state, score.mix, context, scorer, encoder_mix=score.encoder_mix, carries=score.carries
+        )
+
     def measure_test(
         self, base: Variant, chosen: Variant, final: Mapping[str, Tensor], finished: VariantScorer | None
     ) -> None:
@@ -195,11 +203,7 @@ class Measurer:
                 "whole windows"
             )
         if not proved[chosen.context]:
-            score = chosen.score
-            chosen = self.measure(
-                final, score.mix, WHOLE, encoder_mix=score.encoder_mix, carries=score.carries
-            )
-            return chosen, [WHOLE]
+            return self.measure_again(chosen.score, final, WHOLE), [WHOLE]
         return chosen, [context for context, is_proved in proved.items() if is_proved]
 
     def _surely_worse(self, one: Evaluation, other: Evaluation) -> bool:

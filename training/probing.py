@@ -51,9 +51,7 @@ def probe(
     parity = check_parity(reference, engine, probes, greedy)
     before = Recognizer.open(base, num_threads=num_threads)
     limit = PARITY_RATIO
-    if (
-        not parity.passed
-    ):  # eight bits say something else where a model is unsure: no more than the base's, though
+    if not parity.passed:  # eight bits differ where a model is unsure: no more than the base's, though
         plain = replace(base, phrases=None)
         base_reference = Recognizer.open(plain, engine="torch")
         base_engine = Recognizer.open(plain, num_threads=num_threads)

@@ -217,7 +217,7 @@ class CTranslate2Whisper:
             stacked = np.concatenate([outputs[index] for index in members])
             durations = [durations_s[index] for index in members]
             sets = [phrases[index] if phrases is not None else None for index in members]
-            is_own = whole is not None and 2 * stacked.shape[1] < WHISPER_WINDOW_FRAMES
+            is_own = 2 * stacked.shape[1] < WHISPER_WINDOW_FRAMES
             again = [partial(whole, index) for index in members] if whole and is_own else []
             decoded = self._search(stacked, durations, language, options, sets, again)
             for index, hypotheses in zip(members, decoded, strict=True):

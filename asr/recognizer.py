@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from asr.biasing.phrases import combined
 from asr.errors import OptionError
-from asr.models.base import DecodingOptions, Samples, SpeechModel
+from asr.models.base import DecodingOptions, Samples, SpeechModel, batch_segments
 from asr.models.checkpoint import WAV2VEC2, check_folder
 from asr.models.resolve import ResolvedModel, resolve_model, serving_folder
 from asr.results import Guarded, Hypothesis, Segment, Transcript, shift_words
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ENGINES = ("ctranslate2", "torch")
 GROUP_S = 600.0  # of audio in a group that is decoded, and as much that is cut ahead, beside the recording that passes it
-BATCH_SEGMENTS = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
 
 __all__ = ["DecodingOptions", "Recognizer"]
 
@@ -33,9 +32,12 @@ __all__ = ["DecodingOptions", "Recognizer"]
 class Recognizer:
     """A loaded model that turns samples into transcripts. Safe to use from several threads."""
 
-    def __init__(self, resolved: ResolvedModel, model: SpeechModel, *, num_workers: int = 1) -> None:
+    def __init__(
+        self, resolved: ResolvedModel, model: SpeechModel, *, device: str = "cpu", num_workers: int = 1
+    ) -> None:
         self.resolved = resolved
         self._model = model
+        self._batch_segments = batch_segments(device)
         self._num_workers = num_workers
 
     @classmethod
@@ -90,12 +92,12 @@ class Recognizer:
 
             dtype = "float32" if engine == "torch" else "auto"
             ctc = TorchCtc(resolved.transformers_dir, device=device, dtype=dtype, num_threads=num_threads)
-            return cls(resolved, ctc, num_workers=num_workers)
+            return cls(resolved, ctc, device=device, num_workers=num_workers)
         if engine == "torch":
             from asr.models.whisper_torch import TorchWhisper
 
             whisper = TorchWhisper(resolved.transformers_dir, device=device, own_length=resolved.own_length)
-            return cls(resolved, whisper)
+            return cls(resolved, whisper, device=device)
         from asr.models.whisper_ct2 import CTranslate2Whisper
 
         folder = serving_folder(resolved)
@@ -107,7 +109,7 @@ class Recognizer:
             own_length=resolved.own_length,
             sha256=resolved.served_sha256,
         )
-        return cls(resolved, model, num_workers=num_workers)
+        return cls(resolved, model, device=device, num_workers=num_workers)
 
     @property
     def name(self) -> str:
@@ -196,7 +198,7 @@ class Recognizer:
         options = options or DecodingOptions()
         with ThreadPoolExecutor(self._num_workers) as workers:
             cut = _cut_ahead(workers, recordings, session_options, 2 * self._num_workers)
-            for group in _in_groups(cut, self._num_workers):
+            for group in _in_groups(cut, 2 * self._num_workers * self._batch_segments):
                 requests = [request for segments, _ in group for request in segments]
                 hypotheses = iter(self._decode_all(workers, requests, options, phrases))
                 for segments, duration_s in group:
@@ -210,7 +212,8 @@ class Recognizer:
         phrases: PhraseSet | None,
     ) -> list[Hypothesis]:
         order = sorted(range(len(requests)), key=lambda index: len(requests[index].samples))
-        batches = [order[start : start + BATCH_SEGMENTS] for start in range(0, len(order), BATCH_SEGMENTS)]
+        size = self._batch_segments
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
         futures: list[Future[list[list[Hypothesis]]]] = [
             workers.submit(
                 self.decode, [requests[index].samples for index in batch], options, [phrases] * len(batch)
@@ -274,13 +277,13 @@ def _as_segment(request: DecodeRequest, hypothesis: Hypothesis) -> Segment:
 
 
 def _in_groups(
-    cut: Iterator[tuple[list[DecodeRequest], float]], num_workers: int
+    cut: Iterator[tuple[list[DecodeRequest], float]], enough: int
 ) -> Iterator[list[tuple[list[DecodeRequest], float]]]:
-    """Groups of recordings that hold enough segments to keep the workers busy, and no more audio than that needs."""
+    """Groups of recordings that hold ``enough`` segments to keep the workers busy, and no more audio than that needs."""
     group: list[tuple[list[DecodeRequest], float]] = []
     for one in cut:
         group.append(one)
-        is_full = sum(len(segments) for segments, _ in group) >= num_workers * BATCH_SEGMENTS * 2
+        is_full = sum(len(segments) for segments, _ in group) >= enough
         if is_full or sum(duration_s for _, duration_s in group) >= GROUP_S:
             yield group
             group = []

@@ -131,6 +131,7 @@ def document_of(
         "seed": arguments.seed,
         "rounds": arguments.rounds,
         "threads": arguments.threads,
+        "device": arguments.device,
         "systems": systems,
         "not_run": missing,
         "facts": facts(),
@@ -171,7 +172,7 @@ def lines_of(document: dict[str, Any]) -> list[str]:
         )
     first = (
         f"{document['recordings']} {document['kind']} recordings of {document['manifest']}, {document['audio_s']:.0f} s, "
-        f"{document['rounds']} rounds, {document['threads']} threads, seed {document['seed']}"
+        f"{document['rounds']} rounds, {document['threads']} threads, {document['device']}, seed {document['seed']}"
     )
     settings = [f"{one['name']}: {one['settings']}" for one in document["systems"]]
     return [first, *table(rows), *dict.fromkeys(settings), *document["not_run"]]
@@ -205,6 +206,7 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=1, help="long calls [1]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of each side [2]")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of all sides [cpu]")
     parser.add_argument("--language", default="en", help='code of the speech; "" leaves it to the model [en]')
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
@@ -228,7 +230,7 @@ def main() -> None:
             )  # fmt: skip
         else:
             recordings = short_recordings(utterances, Path(temporary))
-        run = Run(num_threads=arguments.threads, language=arguments.language)
+        run = Run(num_threads=arguments.threads, language=arguments.language, device=arguments.device)
         systems, missing = make_systems(arguments, run)
         results = run_in_turn(systems, recordings, arguments.rounds)
         document = document_of(arguments, results, recordings, missing)

@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from asr.models.base import batch_segments
 from asr.phrase_store import PhraseStore
 from asr.registry import Registry
 from asr.v1 import models_pb2_grpc, phrases_pb2_grpc, speech_pb2_grpc
 from server.admin import AdminServicer
-from server.batching import MAX_BATCH, MAX_GPU_BATCH, BatchTimes, DecodeQueue
+from server.batching import BatchTimes, DecodeQueue
 from server.calls import Calls
 from server.candidates.keeper import Keeper
 from server.catalog import Catalog, short_name
@@ -90,10 +91,11 @@ class Application:
         self._decodes = DecodeQueue(
             self._workers.workers,
             max_waiting=config.max_waiting_decodes,
-            max_batch=MAX_GPU_BATCH if on_gpu else MAX_BATCH,
+            max_batch=batch_segments(config.device),
             observe=self._batch_decoded,
         )
-        self._front = ThreadPoolExecutor(num_workers, thread_name_prefix="front")
+        num_front = usable_cores() if on_gpu else num_workers  # voice activity detection stays on the CPU
+        self._front = ThreadPoolExecutor(num_front, thread_name_prefix="front")
         self._vocabularies = Vocabularies(config.limits, PhraseStore.open)
         self.installation = LazyInstallation(config.jobs, config.candidates)
         self._keeper = Keeper(self.installation, config.candidates, self._metrics)

@@ -20,13 +20,11 @@ from typing import Protocol
 
 from asr.biasing.phrases import PhraseSet
 from asr.errors import LimitError, UnavailableError
-from asr.models.base import DecodingOptions, Samples
+from asr.models.base import CPU_BATCH_SEGMENTS, DecodingOptions, Samples
 from asr.results import Hypothesis
 from asr.units import SAMPLE_RATE_HZ
 from server.turns import Turns
 
-MAX_BATCH = 8  # decoded together; more gains little on a CPU (docs/experiments.md)
-MAX_GPU_BATCH = 32
 MAX_ATTEMPTS = 2
 
 _LOG = logging.getLogger(__name__)
@@ -141,7 +139,7 @@ class DecodeQueue:
         workers: Sequence[Worker],
         *,
         max_waiting: int,
-        max_batch: int = MAX_BATCH,
+        max_batch: int = CPU_BATCH_SEGMENTS,
         observe: Callable[[BatchTimes], None] | None = None,
     ) -> None:
         self._max_waiting, self._max_batch, self._observe = max_waiting, max_batch, observe

@@ -19,6 +19,13 @@ from asr.results import Hypothesis
 Samples = NDArray[np.float32]
 MAX_BEAM_SIZE = 16
 WARM_SAMPLES = 16_000  # 1 s
+CPU_BATCH_SEGMENTS = 8  # more gains little there (docs/experiments.md)
+GPU_BATCH_SEGMENTS = 32
+
+
+def batch_segments(device: str) -> int:
+    """How many segments are decoded together on a device, "cpu" or "cuda"."""
+    return CPU_BATCH_SEGMENTS if device == "cpu" else GPU_BATCH_SEGMENTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

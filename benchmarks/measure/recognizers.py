@@ -35,21 +35,27 @@ class System(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """What all sides share: threads and the language of the speech, "" to leave it to the model."""
+    """What all sides share: threads, the language of the speech ("" leaves it to the model), "cpu" or "cuda"."""
 
     num_threads: int
     language: str
+    device: str = "cpu"
+
+    @property
+    def precision(self) -> str:
+        """Of the matrices that CTranslate2 multiplies."""
+        return "int8" if self.device == "cpu" else "float16"
 
 
 class Ours:
     """``Recognizer.transcribe_many``, one thread a worker."""
 
     def __init__(self, reference: str, run: Run) -> None:
-        self._recognizer = Recognizer.load(reference, num_workers=run.num_threads)
+        self._recognizer = Recognizer.load(reference, device=run.device, num_workers=run.num_threads)
         self.name = "lexitune"
         self.model = self._recognizer.reference
         own = "own length" if self._recognizer.resolved.own_length else "30 s windows"
-        self.settings = f"int8, beam {BEAM_SIZE}, {run.num_threads} workers of 1 thread, {own}"
+        self.settings = f"{run.precision}, beam {BEAM_SIZE}, {run.num_threads} workers of 1 thread, {own}"
         language = run.language if len(self._recognizer.languages) > 1 and run.language else None
         self._options = DecodingOptions(beam_size=BEAM_SIZE, word_times=False, language=language)
 
@@ -65,8 +71,8 @@ class FasterWhisper:
     def __init__(self, model: ResolvedModel, run: Run) -> None:
         self.name = "faster-whisper"
         self.model = model.reference
-        self.settings = f"int8, its defaults (beam 5), cpu_threads {run.num_threads}"
-        self._whisper = load_faster_whisper(serving_folder(model), run.num_threads)
+        self.settings = f"{run.precision}, its defaults (beam 5), cpu_threads {run.num_threads}"
+        self._whisper = load_faster_whisper(serving_folder(model), run.num_threads, device=run.device)
         self._language = run.language or None
 
     def transcribe(self, paths: Sequence[Path]) -> list[str]:
@@ -86,8 +92,8 @@ class FasterWhisperBatched:
 
         self.name = "faster-whisper batched"
         self.model = model.reference
-        self.settings = f"int8, its defaults (beam 5, batch 8, VAD), cpu_threads {run.num_threads}"
-        whisper = load_faster_whisper(serving_folder(model), run.num_threads)
+        self.settings = f"{run.precision}, its defaults (beam 5, batch 8, VAD), cpu_threads {run.num_threads}"
+        whisper = load_faster_whisper(serving_folder(model), run.num_threads, device=run.device)
         self._pipeline = BatchedInferencePipeline(model=whisper)
         self._language = run.language or None
 
@@ -101,7 +107,7 @@ class FasterWhisperBatched:
 
 
 class TransformersPipeline:
-    """transformers' speech recognition pipeline, float32, batch 8."""
+    """transformers' speech recognition pipeline, float32 (float16 on a GPU), batch 8."""
 
     def __init__(self, model: ResolvedModel, run: Run) -> None:
         import torch
@@ -110,14 +116,16 @@ class TransformersPipeline:
         torch.set_num_threads(run.num_threads)
         self.name = "transformers pipeline"
         self.model = model.reference
+        dtype = torch.float32 if run.device == "cpu" else torch.float16
         self.settings = (
-            f"float32, batch {PIPELINE_BATCH_SIZE}, its defaults (greedy), {run.num_threads} threads"
+            f"{str(dtype).removeprefix('torch.')}, batch {PIPELINE_BATCH_SIZE}, its defaults (greedy), "
+            f"{run.num_threads} threads"
         )
         self._pipeline: Any = pipeline(
             "automatic-speech-recognition",
             model=str(model.transformers_dir),
-            dtype=torch.float32,
-            device="cpu",
+            dtype=dtype,
+            device=run.device,
         )
         is_multilingual = bool(getattr(self._pipeline.model.generation_config, "is_multilingual", False))
         self._generate = {"language": run.language} if is_multilingual and run.language else {}
@@ -129,8 +137,8 @@ class TransformersPipeline:
         return [str(one["text"]).strip() for one in done]
 
 
-def load_faster_whisper(folder: Path, num_threads: int, num_workers: int = 1) -> Any:
-    """A ``WhisperModel`` of a CTranslate2 folder, int8 on the CPU.
+def load_faster_whisper(folder: Path, num_threads: int, num_workers: int = 1, *, device: str = "cpu") -> Any:
+    """A ``WhisperModel`` of a CTranslate2 folder, int8 on the CPU and float16 on a GPU.
 
     Raises:
         MissingDependencyError: faster-whisper is not installed.
@@ -142,5 +150,9 @@ def load_faster_whisper(folder: Path, num_threads: int, num_workers: int = 1) ->
             f"the peer faster-whisper cannot be imported ({error}): pip install 'lexitune[bench]'"
         ) from error
     return WhisperModel(
-        str(folder), device="cpu", compute_type="int8", cpu_threads=num_threads, num_workers=num_workers
+        str(folder),
+        device=device,
+        compute_type="int8" if device == "cpu" else "float16",
+        cpu_threads=num_threads,
+        num_workers=num_workers,
     )

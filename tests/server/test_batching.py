@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from asr.errors import LimitError, OptionError, UnavailableError
-from asr.models.base import DecodingOptions
+from asr.models.base import CPU_BATCH_SEGMENTS, DecodingOptions
 from asr.results import Hypothesis
-from server.batching import MAX_BATCH, DecodeQueue, DecodeWork, Urgency, WorkerDiedError
+from server.batching import DecodeQueue, DecodeWork, Urgency, WorkerDiedError
 
 GREEDY = DecodingOptions(beam_size=1)
 Result = Future[list[Hypothesis]]
@@ -100,7 +100,7 @@ def test_finals_go_before_interims_and_the_earliest_deadline_first(
 def test_a_batch_holds_what_fits_to_its_most_urgent_and_no_more_than_it_may(
     queue: DecodeQueue, engine: Engine, busy: Result
 ) -> None:
-    futures = [queue.submit(_work(number), Urgency.FINAL) for number in range(1, MAX_BATCH + 3)]
+    futures = [queue.submit(_work(number), Urgency.FINAL) for number in range(1, CPU_BATCH_SEGMENTS + 3)]
     others = [
         queue.submit(_work(21, model="other"), Urgency.FINAL),
         queue.submit(_work(22, context=100), Urgency.FINAL),
@@ -108,10 +108,12 @@ def test_a_batch_holds_what_fits_to_its_most_urgent_and_no_more_than_it_may(
         queue.submit(_work(24), Urgency.INTERIM),
     ]
     engine.go_on.set()
-    assert [future.result(10)[0].text for future in futures] == [str(n) for n in range(1, MAX_BATCH + 3)]
+    assert [future.result(10)[0].text for future in futures] == [
+        str(n) for n in range(1, CPU_BATCH_SEGMENTS + 3)
+    ]
     assert [future.result(10)[0].text for future in others] == ["21", "22", "23", "24"]
     sizes = [len(batch) for batch in engine.batches]
-    assert sizes == [1, MAX_BATCH, 2, 1, 1, 1, 1]
+    assert sizes == [1, CPU_BATCH_SEGMENTS, 2, 1, 1, 1, 1]
 
 
 def test_idle_workers_share_what_waits() -> None:
@@ -167,12 +169,13 @@ def test_what_was_cancelled_takes_no_place_in_a_batch(
     for number in range(1, 8):
         queue.submit(_work(number), Urgency.INTERIM).cancel()
     futures = [
-        queue.submit(_work(number), Urgency.INTERIM, within_s=1) for number in range(10, 10 + MAX_BATCH)
+        queue.submit(_work(number), Urgency.INTERIM, within_s=1)
+        for number in range(10, 10 + CPU_BATCH_SEGMENTS)
     ]
     engine.go_on.set()
     for future in futures:
         future.result(10)
-    assert [len(batch) for batch in engine.batches] == [1, MAX_BATCH]
+    assert [len(batch) for batch in engine.batches] == [1, CPU_BATCH_SEGMENTS]
 
 
 @pytest.mark.parametrize("error", [OptionError("bad"), KeyboardInterrupt(), SystemExit(3)])

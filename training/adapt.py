@@ -43,6 +43,7 @@ from training.languages import base_languages, settled
 from training.loop import Hooks, TrainingLoop, TrainingResult
 from training.measuring import Measurer, Variant
 from training.methods import Method
+from training.pace import Pace
 from training.page import render_page
 from training.probing import Exported, Probed, probe
 from training.progress import Reporter, SilentReporter
@@ -304,11 +305,12 @@ class _Job:
             method, examples, options=options, seed=self._spec.seed, processes=self._processes
         )
         start = self._family.start_state
+        pace = Pace()
         with self._reporter.stage("training", loop.total_steps) as stage:
             hooks = Hooks(
-                score=lambda weights: measurer.dev_score({**start, **method.merged(weights)}),
+                score=pace.timed(lambda weights: measurer.dev_score({**start, **method.merged(weights)})),
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
-                on_point=self._tell,
+                on_point=lambda point: self._tell(point, pace.lap()),
             )
             store = CheckpointStore(self.folder / "checkpoints", on_damaged=self._reporter.note)
             return loop.run(store, hooks)
@@ -330,8 +332,8 @@ class _Job:
         )
         return step, weights
 
-    def _tell(self, point: CurvePoint) -> None:
-        self._reporter.note(point.as_line())
+    def _tell(self, point: CurvePoint, lap: str) -> None:
+        self._reporter.note(f"{point.as_line()} ({lap})")
         values = {"epoch": point.epoch, "dev_wer": point.dev_wer, "dev_term_f1": point.dev_term_f1}
         values |= {"loss": point.loss} if point.step else {}
         known = {name: value for name, value in values.items() if value is not None}

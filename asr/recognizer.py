@@ -5,6 +5,7 @@ Recordings go through the same streaming session as a live call, so that offline
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -212,7 +213,7 @@ class Recognizer:
         phrases: PhraseSet | None,
     ) -> list[Hypothesis]:
         order = sorted(range(len(requests)), key=lambda index: len(requests[index].samples))
-        size = self._batch_segments
+        size = min(self._batch_segments, math.ceil(len(order) / self._num_workers) or 1)
         batches = [order[start : start + size] for start in range(0, len(order), size)]
         futures: list[Future[list[list[Hypothesis]]]] = [
             workers.submit(

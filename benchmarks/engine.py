@@ -95,7 +95,7 @@ def document_of(
 ) -> dict[str, Any]:
     """All figures, JSON-ready."""
     from benchmarks.measure.accuracy import Accuracy
-    from benchmarks.measure.facts import facts
+    from benchmarks.measure.facts import facts, gpu_name
     from benchmarks.measure.recordings import glossary_of
 
     audio_s = sum(recording.duration_s for recording in recordings)
@@ -132,6 +132,7 @@ def document_of(
         "rounds": arguments.rounds,
         "threads": arguments.threads,
         "device": arguments.device,
+        "gpu": gpu_name(arguments.device),
         "systems": systems,
         "not_run": missing,
         "facts": facts(),
@@ -172,7 +173,7 @@ def lines_of(document: dict[str, Any]) -> list[str]:
         )
     first = (
         f"{document['recordings']} {document['kind']} recordings of {document['manifest']}, {document['audio_s']:.0f} s, "
-        f"{document['rounds']} rounds, {document['threads']} threads, {document['device']}, seed {document['seed']}"
+        f"{document['rounds']} rounds, {document['threads']} threads, {document['gpu'] or 'cpu'}, seed {document['seed']}"
     )
     settings = [f"{one['name']}: {one['settings']}" for one in document["systems"]]
     return [first, *table(rows), *dict.fromkeys(settings), *document["not_run"]]

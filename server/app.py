@@ -94,8 +94,9 @@ class Application:
             max_batch=batch_segments(config.device),
             observe=self._batch_decoded,
         )
-        num_front = usable_cores() if on_gpu else num_workers  # voice activity detection stays on the CPU
-        self._front = ThreadPoolExecutor(num_front, thread_name_prefix="front")
+        self._front = ThreadPoolExecutor(
+            num_front_threads(config.device, num_workers), thread_name_prefix="front"
+        )
         self._vocabularies = Vocabularies(config.limits, PhraseStore.open)
         self.installation = LazyInstallation(config.jobs, config.candidates)
         self._keeper = Keeper(self.installation, config.candidates, self._metrics)
@@ -295,6 +296,11 @@ class Application:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def num_front_threads(device: str, num_workers: int) -> int:
+    """Threads that find speech, on the CPU whatever decodes: one for each worker there, every core beside a GPU."""
+    return num_workers if device == "cpu" else max(num_workers, usable_cores())
 
 
 async def serve(

@@ -43,13 +43,13 @@ from training.languages import base_languages, settled
 from training.loop import Hooks, TrainingLoop, TrainingResult
 from training.measuring import Measurer, Variant
 from training.methods import Method
-from training.pace import Pace
 from training.page import render_page
 from training.probing import Exported, Probed, probe
 from training.progress import Reporter, SilentReporter
 from training.publish import publish, published_by, run_file
 from training.report import PAGE, AdaptationReport, build_card, build_run
 from training.spec import AdaptationSpec
+from training.stopwatch import Stopwatch
 
 PARITY_PROBES = 6
 
@@ -305,12 +305,14 @@ class _Job:
             method, examples, options=options, seed=self._spec.seed, processes=self._processes
         )
         start = self._family.start_state
-        pace = Pace()
+        stopwatch = Stopwatch()
         with self._reporter.stage("training", loop.total_steps) as stage:
             hooks = Hooks(
-                score=pace.timed(lambda weights: measurer.dev_score({**start, **method.merged(weights)})),
+                score=stopwatch.timed(
+                    lambda weights: measurer.dev_score({**start, **method.merged(weights)})
+                ),
                 on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
-                on_point=lambda point: self._tell(point, pace.lap()),
+                on_point=lambda point: self._tell(point, *stopwatch.lap()),
             )
             store = CheckpointStore(self.folder / "checkpoints", on_damaged=self._reporter.note)
             return loop.run(store, hooks)
@@ -332,8 +334,9 @@ class _Job:
         )
         return step, weights
 
-    def _tell(self, point: CurvePoint, lap: str) -> None:
-        self._reporter.note(f"{point.as_line()} ({lap})")
+    def _tell(self, point: CurvePoint, learning_s: float, scoring_s: float) -> None:
+        learning = f"{learning_s:.1f} s of training and saving, " if point.step else ""
+        self._reporter.note(f"{point.as_line()} ({learning}{scoring_s:.1f} s of scoring)")
         values = {"epoch": point.epoch, "dev_wer": point.dev_wer, "dev_term_f1": point.dev_term_f1}
         values |= {"loss": point.loss} if point.step else {}
         known = {name: value for name, value in values.items() if value is not None}

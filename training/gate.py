@@ -26,7 +26,7 @@ class Check:
         value: its figure.
         limit: what the figure is held against.
         passed: the verdict.
-        detail: the sentence for a person.
+        detail: the sentence for a person; it holds figure and limit.
     """
 
     name: str

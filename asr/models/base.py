@@ -20,7 +20,7 @@ Samples = NDArray[np.float32]
 MAX_BEAM_SIZE = 16
 WARM_SAMPLES = 16_000  # 1 s
 CPU_BATCH_SEGMENTS = 8  # more gains little there (docs/experiments.md)
-GPU_BATCH_SEGMENTS = 32
+GPU_BATCH_SEGMENTS = 32  # not measured
 
 
 def batch_segments(device: str) -> int:

@@ -26,6 +26,15 @@ def facts(packages: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
+def gpu_name(device: str) -> str | None:
+    """The card behind "cuda", as torch names it; None on the CPU."""
+    if device == "cpu":
+        return None
+    import torch
+
+    return torch.cuda.get_device_name(0)
+
+
 def version_of(package: str) -> str:
     """The installed version."""
     try:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from asr.audio.files import read_audio
 from asr.errors import MissingDependencyError
-from asr.models.base import DecodingOptions
+from asr.models.base import DecodingOptions, batch_segments
 from asr.models.resolve import ResolvedModel, serving_folder
 from asr.recognizer import Recognizer
 from asr.units import SAMPLE_RATE_HZ
@@ -55,7 +55,10 @@ class Ours:
         self.name = "lexitune"
         self.model = self._recognizer.reference
         own = "own length" if self._recognizer.resolved.own_length else "30 s windows"
-        self.settings = f"{run.precision}, beam {BEAM_SIZE}, {run.num_threads} workers of 1 thread, {own}"
+        self.settings = (
+            f"{run.precision}, beam {BEAM_SIZE}, batch {batch_segments(run.device)}, {run.num_threads} workers of 1 "
+            f"thread, {own}"
+        )
         language = run.language if len(self._recognizer.languages) > 1 and run.language else None
         self._options = DecodingOptions(beam_size=BEAM_SIZE, word_times=False, language=language)
 
@@ -72,7 +75,9 @@ class FasterWhisper:
         self.name = "faster-whisper"
         self.model = model.reference
         self.settings = f"{run.precision}, its defaults (beam 5), cpu_threads {run.num_threads}"
-        self._whisper = load_faster_whisper(serving_folder(model), run.num_threads, device=run.device)
+        self._whisper = load_faster_whisper(
+            serving_folder(model), run.num_threads, device=run.device, compute_type=run.precision
+        )
         self._language = run.language or None
 
     def transcribe(self, paths: Sequence[Path]) -> list[str]:
@@ -93,7 +98,9 @@ class FasterWhisperBatched:
         self.name = "faster-whisper batched"
         self.model = model.reference
         self.settings = f"{run.precision}, its defaults (beam 5, batch 8, VAD), cpu_threads {run.num_threads}"
-        whisper = load_faster_whisper(serving_folder(model), run.num_threads, device=run.device)
+        whisper = load_faster_whisper(
+            serving_folder(model), run.num_threads, device=run.device, compute_type=run.precision
+        )
         self._pipeline = BatchedInferencePipeline(model=whisper)
         self._language = run.language or None
 
@@ -137,8 +144,10 @@ class TransformersPipeline:
         return [str(one["text"]).strip() for one in done]
 
 
-def load_faster_whisper(folder: Path, num_threads: int, num_workers: int = 1, *, device: str = "cpu") -> Any:
-    """A ``WhisperModel`` of a CTranslate2 folder, int8 on the CPU and float16 on a GPU.
+def load_faster_whisper(
+    folder: Path, num_threads: int, num_workers: int = 1, *, device: str = "cpu", compute_type: str = "int8"
+) -> Any:
+    """A ``WhisperModel`` of a CTranslate2 folder.
 
     Raises:
         MissingDependencyError: faster-whisper is not installed.
@@ -152,7 +161,7 @@ def load_faster_whisper(folder: Path, num_threads: int, num_workers: int = 1, *,
     return WhisperModel(
         str(folder),
         device=device,
-        compute_type="int8" if device == "cpu" else "float16",
+        compute_type=compute_type,
         cpu_threads=num_threads,
         num_workers=num_workers,
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from asr.errors import OptionError
-from asr.models.base import DecodingOptions
+from asr.models.base import CPU_BATCH_SEGMENTS, GPU_BATCH_SEGMENTS, DecodingOptions
 from asr.recognizer import Recognizer
+from asr.results import Hypothesis
 
 FAST = DecodingOptions(beam_size=1)
 
@@ -55,3 +56,35 @@ def test_noise_without_speech_gives_no_words(recognizer: Recognizer) -> None:
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(OptionError, match="ctranslate2, torch"):
         Recognizer.load("bundled:tiny.en", engine="vllm")
+
+
+class Counting:
+    """A model that says nothing and keeps how many segments it was given at a time."""
+
+    languages = ("en",)
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def decode(self, segments: Any, options: Any, phrases: Any = None) -> list[list[Hypothesis]]:
+        self.sizes.append(len(segments))
+        return [[Hypothesis(text="")] for _ in segments]
+
+
+@pytest.mark.parametrize(
+    ("device", "num_workers", "sizes"),
+    [
+        ("cpu", 1, [CPU_BATCH_SEGMENTS] * 5 + [2]),
+        ("cuda", 1, [GPU_BATCH_SEGMENTS, 10]),
+        ("cuda", 3, [14] * 3),  # nobody waits while one has all
+    ],
+)
+def test_as_many_segments_are_decoded_together_as_the_device_is_worth(
+    recognizer: Recognizer, spoken: Any, device: str, num_workers: int, sizes: list[int]
+) -> None:
+    model = Counting()
+    counted = Recognizer(recognizer.resolved, cast(Any, model), device=device, num_workers=num_workers)
+    recordings = [*spoken.values()] * 14
+    transcripts = list(counted.transcribe_many(recordings, FAST))
+    assert (len(transcripts), sum(model.sizes)) == (42, 42)
+    assert sorted(model.sizes) == sorted(sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,27 @@ def test_set(tmp_path_factory: pytest.TempPathFactory, spoken: Any) -> Path:
     return folder / "test.jsonl"
 
 
+class Noting(ProgressReporter):
+    """Keeps what it tells."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def reporter() -> Noting:
+    return Noting()
+
+
 @pytest.fixture(scope="module", params=["decoder", "lora", "full"])
 def report(
-    request: Any, small_whisper: Path, dev: Path, test_set: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AdaptationReport:
+    request: Any, small_whisper: Path, dev: Path, test_set: Path, reporter: Noting,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AdaptationReport:  # fmt: skip
     text = tmp_path_factory.mktemp("text") / "text.txt"
     text.write_text("".join(f"Please send {number} boxes of aspirin.\n" for number in range(5)))
     spec = AdaptationSpec(
@@ -70,7 +88,17 @@ def report(
         training=TrainingOptions(epochs=1, batch_size=4, learning_rate=2e-4, evaluations_per_epoch=1),
         split=SplitOptions(general_sentences=4),
     )
-    return adapt(spec, ProgressReporter(None), num_workers=2)
+    reporter.notes.clear()
+    return adapt(spec, reporter, num_workers=2)
+
+
+def test_every_evaluation_says_how_long_it_and_the_training_before_it_took(
+    report: AdaptationReport, reporter: Noting
+) -> None:
+    first, *others = [note for note in reporter.notes if note.startswith("epoch ")]
+    assert re.search(r"step 0, dev WER [^(]* \(\d+\.\d s of scoring\)$", first)
+    assert len(others) == 1
+    assert re.search(r"\(\d+\.\d s of training and saving, \d+\.\d s of scoring\)$", others[0])
 
 
 def test_a_useless_version_is_published_but_not_promoted(report: AdaptationReport) -> None:

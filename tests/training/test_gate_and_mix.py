@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -78,6 +79,8 @@ def test_every_condition_must_hold_and_the_reason_names_those_that_do_not(
     assert [check.name for check in verdict.checks if not check.passed] == failing
     assert verdict.passed == (not failing)
     assert any(limit in verdict.reason for limit in ("needed", "at most", "must not")) == bool(failing)
+    for check in verdict.checks:  # the sentence holds figure and limit: on a phone it stands alone
+        assert len(re.findall(r"\d+(?:\.\d+)?", check.detail)) >= 2, check.detail
 
 
 def test_a_critical_term_that_dev_never_says_is_named() -> None:

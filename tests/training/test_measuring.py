@@ -70,10 +70,10 @@ class HeardWith:
 
 
 def _measurer(
-    tmp_path: Path, scorer: Any, carried: Carried | None = None
+    tmp_path: Path, scorer: Any, carried: Carried | None = None, **options: Any
 ) -> tuple[Measurer, list[Utterance]]:
     (tmp_path / "t.txt").write_text("x\n")
-    spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=tmp_path / "t.txt")
+    spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=tmp_path / "t.txt", **options)
     rows = [
         Utterance(id=str(index), audio_path=tmp_path / f"{index}.wav", duration_s=1.0, text=SAID)
         for index in range(40)
@@ -141,3 +141,22 @@ def test_what_was_learned_must_be_worth_more_than_the_glossary_alone(
     assert measurer.phrases_of(chosen.score) == glossary
     settled, contexts = measurer.settle_contexts(chosen, {} if misheard else {"w": torch.ones(1)})
     assert (settled, contexts) == (chosen, [OWN, WHOLE])
+
+
+@pytest.mark.parametrize(
+    ("general", "is_split", "tried"),
+    [
+        (False, False, [(0.25, None), (0.5, None), (0.625, None)]),
+        (False, True, [(0.25, 0.5), (0.5, 0.5), (0.625, 0.625)]),
+        (True, False, [(mix, None) for mix in (0.25, 0.5, 0.625, 0.75, 1.0)]),
+        (True, True, [(0.25, 0.5), (0.5, 0.5), (0.625, 0.625), (0.5, 0.75), (0.75, 0.75), (1.0, 1.0)]),
+    ],
+)
+def test_larger_mixes_are_tried_only_where_general_speech_was_recorded(
+    tmp_path: Path, general: bool, is_split: bool, tried: list[tuple[float, float | None]]
+) -> None:
+    recorded = tmp_path / "general.jsonl"
+    recorded.touch()
+    measurer, _ = _measurer(tmp_path, HeardWith(0), general=recorded if general else None)
+    measured = measurer.measure_mixes({"w": torch.ones(1)}, is_split=is_split)
+    assert [(one.score.mix, one.score.encoder_mix) for one in measured if one.score.mix] == tried

@@ -22,7 +22,7 @@ class GateCheck:
         value: its figure.
         limit: what the figure is held against.
         passed: the verdict.
-        detail: the sentence for a person.
+        detail: the sentence for a person; it holds figure and limit.
         sense: how the figure must stand to the limit, where that is known.
         unit: "share" shows figure and limit in percent; any other word stands behind the number.
     """

@@ -116,7 +116,7 @@ def _gate_table(checks: tuple[GateCheck, ...]) -> Table:
         for check in checks
     )
     columns = ("Check", "Verdict", "Figure", "Limit")
-    return Table(id="gate-table", title="Gate", columns=columns, rows=rows)
+    return Table(id="gate-table", title="Gate", columns=columns, rows=rows, repeated_columns=(2, 3))
 
 
 def _figure(value: float, unit: str) -> str:

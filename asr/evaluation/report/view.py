@@ -64,6 +64,7 @@ class Table:
         text: sentences before the table; alone where there are no rows.
         after: what the table leaves out, in a sentence.
         text_columns: columns of words, set to the left; the others are figures.
+        repeated_columns: columns that the first one's notes repeat; left out where there is no room for them.
         is_sortable: a reader may sort it by any column.
     """
 
@@ -74,6 +75,7 @@ class Table:
     text: str = ""
     after: str = ""
     text_columns: tuple[int, ...] = (0,)
+    repeated_columns: tuple[int, ...] = ()
     is_sortable: bool = False
 
 

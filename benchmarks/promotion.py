@@ -291,6 +291,9 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument(
         "--by-hand", action=argparse.BooleanOptionalAction, default=True, help="the peer, too"
     )
+    parser.add_argument(
+        "--language", default="en", help='of the speech, told to the peer; "" tells nothing [en]'
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import subprocess
 import sys
@@ -12,9 +13,9 @@ import pytest
 
 from asr.client import AsyncSpeechClient
 from asr.data.manifest import Utterance, load_samples, write_manifest
-from asr.errors import UnavailableError
+from asr.errors import MissingDependencyError, UnavailableError
 from benchmarks.measure.server_process import free_address
-from benchmarks.promotion import SETTLED, Streamed, Streams, stream_on
+from benchmarks.promotion import SETTLED, ByHand, Streamed, Streams, parser_of, stream_on
 from server.bench_command import CHECKOUT, environment
 
 
@@ -57,6 +58,16 @@ def test_a_client_whose_server_is_gone_notes_it_and_stops(spoken_utterances: lis
     (failed,) = asyncio.run(follow())
     assert failed.version == ""
     assert "Unavailable" in failed.failure
+
+
+def test_by_hand_says_what_is_missing_or_what_a_command_said(tmp_path: Path) -> None:
+    options = parser_of().parse_args(["--manifest", "m.jsonl"])
+    if importlib.util.find_spec("faster_whisper") is None:
+        with pytest.raises(MissingDependencyError, match=r"lexitune\[bench\]"):
+            ByHand(tmp_path / "x.wav", options.language)
+        return
+    with pytest.raises(UnavailableError, match="ct2-transformers-converter ended with 1: "):
+        ByHand(tmp_path / "x.wav", options.language).served_s(tmp_path)
 
 
 def test_streams_through_the_alias_are_told_each_version_that_was_published(

@@ -75,16 +75,16 @@ def test_streams_through_the_alias_are_told_each_version_that_was_published(
 ) -> None:
     manifest = tmp_path / "manifest.jsonl"
     write_manifest(manifest, spoken_utterances)
-    options = ["--base", "bundled:tiny.en", "--rounds", "2", "--clients", "1", "--no-by-hand", "--json"]
+    options = ["--base", "bundled:tiny.en", "--rounds", "1", "--clients", "1", "--no-by-hand", "--json"]
     done = subprocess.run(
         [sys.executable, "benchmarks/promotion.py", "--manifest", str(manifest), *options],
         capture_output=True, text=True, cwd=CHECKOUT, env=environment(CHECKOUT), check=False, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert (len(document["published_s"]), document["by_hand_s"], document["over_ours"]) == (2, [], None)
+    assert (len(document["published_s"]), document["by_hand_s"], document["over_ours"]) == (1, [], None)
     assert all(
         0.0 < published < served
         for published, served in zip(document["published_s"], document["served_s"], strict=True)
     )
-    assert document["streams"] >= 2 * SETTLED
+    assert document["streams"] >= SETTLED

@@ -34,7 +34,7 @@ class Recognizer:
     """A loaded model that turns samples into transcripts. Safe to use from several threads."""
 
     def __init__(
-        self, resolved: ResolvedModel, model: SpeechModel, *, device: str = "cpu", num_workers: int = 1
+        self, resolved: ResolvedModel, model: SpeechModel, *, device: str, num_workers: int = 1
     ) -> None:
         self.resolved = resolved
         self._model = model

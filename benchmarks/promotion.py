@@ -40,6 +40,9 @@ BY_HAND = (
     "import sys, faster_whisper as f; m = f.WhisperModel(sys.argv[1], device='cpu', compute_type='int8'); "
     "print(*(s.text for s in m.transcribe(sys.argv[2], language=sys.argv[3] or None)[0]))"
 )
+CONVERTER_OPTIONS = (
+    "--quantization", "int8", "--copy_files", "tokenizer.json", "preprocessor_config.json",
+)  # fmt: skip
 SETTLED = 3  # streams that must be heard with the new version before the next is made
 ROUND_TIMEOUT_S = 300.0
 NO_WORDS = "no words came"
@@ -223,19 +226,9 @@ class ByHand:
         """
         with tempfile.TemporaryDirectory() as temporary:
             target = str(Path(temporary) / "converted")
-            copied = ("--copy_files", "tokenizer.json", "preprocessor_config.json")
             began_s = time.perf_counter()
             for command in (
-                [
-                    self._converter,
-                    "--model",
-                    str(folder),
-                    "--output_dir",
-                    target,
-                    "--quantization",
-                    "int8",
-                    *copied,
-                ],
+                [self._converter, "--model", str(folder), "--output_dir", target, *CONVERTER_OPTIONS],
                 [sys.executable, "-c", BY_HAND, target, str(self._wav), self._language],
             ):
                 done = subprocess.run(command, check=False, capture_output=True, text=True)

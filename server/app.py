@@ -75,9 +75,8 @@ class Application:
             config, observer, lambda caller: self._calls.check_room(caller)
         )
         ProcessCollector(registry=self.registry)
-        on_gpu = config.device != "cpu"
         self._resolved: dict[str, str] = {}  # as the pool names a model: as the workers do
-        self._num_workers = num_workers = config.decode_workers or (1 if on_gpu else usable_cores())
+        self._num_workers = num_workers = num_decode_workers(config)
         self._workers = WorkerGroup(num_workers, engine=config.engine, device=config.device)
         self._admission = Admission(config.limits)
         self._catalog = Catalog(config.models, Registry.open)
@@ -94,9 +93,7 @@ class Application:
             max_batch=batch_segments(config.device),
             observe=self._batch_decoded,
         )
-        self._front = ThreadPoolExecutor(
-            num_front_threads(config.device, num_workers), thread_name_prefix="front"
-        )
+        self._front = ThreadPoolExecutor(num_front_threads(config), thread_name_prefix="front")
         self._vocabularies = Vocabularies(config.limits, PhraseStore.open)
         self.installation = LazyInstallation(config.jobs, config.candidates)
         self._keeper = Keeper(self.installation, config.candidates, self._metrics)
@@ -298,9 +295,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def num_front_threads(device: str, num_workers: int) -> int:
+def num_decode_workers(config: ServerConfig) -> int:
+    """Processes that decode: as many as the configuration says, else one for a GPU or one for each core."""
+    return config.decode_workers or (usable_cores() if config.device == "cpu" else 1)
+
+
+def num_front_threads(config: ServerConfig) -> int:
     """Threads that find speech, on the CPU whatever decodes: one for each worker there, every core beside a GPU."""
-    return num_workers if device == "cpu" else max(num_workers, usable_cores())
+    num_workers = num_decode_workers(config)
+    return num_workers if config.device == "cpu" else max(num_workers, usable_cores())
 
 
 async def serve(

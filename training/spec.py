@@ -58,6 +58,7 @@ class TrainingOptions:
         lora_alpha: changes are scaled by alpha / rank.
         own_length: whether a Whisper is also taught to hear utterances at their own length, which is several times
             faster to serve and to train.
+        own_length_sentences: synthesised everyday sentences that it is taught that on, once for each base and number.
         carry_phrases: whether a Whisper's version looks for its glossary in whatever it hears, as for phrases of a
             request (``asr.biasing``); every mix is measured with it.
     """
@@ -82,6 +83,7 @@ class TrainingOptions:
     lora_rank: int = 16
     lora_alpha: float = 32.0
     own_length: bool = True
+    own_length_sentences: int = 120
     carry_phrases: bool = True
 
     def __post_init__(self) -> None:
@@ -116,6 +118,7 @@ class TrainingOptions:
             "evaluations_per_epoch",
             "patience",
             "max_train_sentences",
+            "own_length_sentences",
         ):
             if getattr(self, name) < 1:
                 raise OptionError(

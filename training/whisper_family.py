@@ -39,7 +39,7 @@ from training.methods import (
     Method,
     default_learning_rate,
 )
-from training.own_length import taught_own_length
+from training.own_length import TeachingOptions, taught_own_length
 from training.progress import Reporter
 from training.scoring import Scorer
 from training.sounds import quiet_rows
@@ -91,7 +91,10 @@ class WhisperFamily:
         if self.context == OWN and not base.own_length:
             # of a job with a domain, every base is taught once and for all; without one, on the user's speech, too
             speech = [] if spec.has_domain else _of_one_window(data.train, data.notes)
-            taught = taught_own_length(base, reporter, num_workers=num_workers, speech=speech)
+            teaching = TeachingOptions(sentences=spec.training.own_length_sentences)
+            taught = taught_own_length(
+                base, reporter, num_workers=num_workers, options=teaching, speech=speech
+            )
             self._start_dir, self._start_engine_dir = taught, taught / CTRANSLATE2_FOLDER
         self.model = load_whisper(self._start_dir)
         self.start_state: Mapping[str, Tensor] = _copied(self.model)

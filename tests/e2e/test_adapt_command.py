@@ -18,6 +18,7 @@ epochs = 2
 batch_size = 4
 evaluations_per_epoch = 1
 quiet_share = 0
+own_length_sentences = 16
 [split]
 dev_share = 0.3
 max_dev = 4

@@ -103,6 +103,7 @@ async def test_a_call_that_waits_for_its_model_is_told_of_the_drain(
         await asyncio.wait_for(waiting, 5)
     assert caught.value.reason == "DRAINING"
     assert (sent, admission.num_active) == ([], 0)
+    loader.proceed.set()  # the loop does not close before its threads end
 
 
 async def test_a_call_that_gets_its_model_too_late_opens_no_stream(calls: Calls, loader: Loader) -> None:

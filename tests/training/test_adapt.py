@@ -85,7 +85,9 @@ def report(
         test=test_set,
         method=request.param,
         alias="production",
-        training=TrainingOptions(epochs=1, batch_size=4, learning_rate=2e-4, evaluations_per_epoch=1),
+        training=TrainingOptions(
+            epochs=1, batch_size=4, learning_rate=2e-4, evaluations_per_epoch=1, own_length_sentences=16
+        ),
         split=SplitOptions(general_sentences=4),
     )
     reporter.notes.clear()

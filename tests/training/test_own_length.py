@@ -12,14 +12,18 @@ import torch
 
 from asr.cli.console import ProgressReporter
 from asr.data.manifest import Utterance
+from asr.errors import OptionError
 from asr.models.checkpoint import load_whisper
 from asr.models.contexts import OWN, WHOLE, own_frames
 from asr.models.resolve import ResolvedModel, resolve_model
 from asr.models.whisper_tokens import WhisperTokenizer
 from training.contexts import TrainingContexts
+from training.data import AdaptationData
+from training.families import open_family
 from training.methods import Frame
 from training.own_length import OwnLengthMethod, Teacher, TeachingOptions, taught_own_length
-from training.progress import SilentReporter
+from training.progress import SilentReporter, SilentStage
+from training.spec import AdaptationSpec, TrainingOptions
 from training.synth.everyday import everyday_sentences
 
 
@@ -140,6 +144,28 @@ def test_the_users_speech_is_taught_on_too_without_a_transcript(
     assert folders[1] == folders[2] != folders[0]
     weights = [load_whisper(folder).state_dict()["model.encoder.conv1.weight"] for folder in folders]
     assert not torch.equal(weights[0], weights[1])
+
+
+def test_a_job_teaches_with_as_many_sentences_as_its_spec_says(
+    base: ResolvedModel, rows: list[Utterance], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEXITUNE_CACHE", str(tmp_path))
+    stages: list[tuple[str, int]] = []
+
+    class Watcher(SilentReporter):
+        def stage(self, name: str, total: int) -> SilentStage:
+            stages.append((name, total))
+            return SilentStage()
+
+    data = AdaptationData(
+        train=rows, dev=rows, test=[], general=[], terms=(), critical=(), sounds=[], hashes={}
+    )
+    training = TrainingOptions(own_length_sentences=3)
+    spec = AdaptationSpec(base=base.reference, name="few", train=rows[0].audio_path, training=training)
+    open_family(base, spec, data, tmp_path / "job", Watcher(), num_workers=1)
+    assert ("speaking everyday sentences", 3) in stages
+    with pytest.raises(OptionError, match="own_length_sentences is 0; give 1 or more"):
+        replace(training, own_length_sentences=0)
 
 
 def test_two_jobs_on_a_new_base_teach_it_once(

@@ -169,6 +169,15 @@ def test_every_check_term_and_fact_is_there(report: Report, result: SetResult) -
     assert all(term in text for term in by_term(result.adapted, result.utterances))
 
 
+def test_on_a_phone_the_gate_is_without_the_columns_that_its_notes_repeat(report: Report) -> None:
+    found = _Page(render(report))
+    repeated = [tag for tag, attrs in found.tags if "repeated" in attrs.get("class", "").split()]
+    assert repeated.count("th") == 2 and repeated.count("td") == 2 * len(report.checks)
+    (style,) = found.sources["style"]
+    phone, _, rest = style.partition("@media (max-width: 34rem)")[2].partition("\n}")
+    assert ".repeated { display: none; }" in phone and ".repeated" not in rest
+
+
 def test_the_figures_are_those_of_the_evaluations(report: Report, result: SetResult) -> None:
     assert result.base is not None and result.base.words is not None and result.adapted.words is not None
     text = _Page(render(report)).text

@@ -1,7 +1,8 @@
 """Streaming voice activity: Silero VAD (v6, MIT) on ONNX Runtime, without torch.
 
-The weights are read out of the ``silero-vad`` wheel, which is never imported. Gives probabilities only; what
-counts as speech is decided in ``asr.streaming.endpointer``.
+The weights are read out of the ``silero-vad`` wheel, which is never imported: its export for sequences, which takes all
+frames that have come in one call (snakers4/silero-vad#795). Gives probabilities only; what counts as speech is decided
+in ``asr.streaming.endpointer``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from asr.units import SAMPLE_RATE_HZ
 
 VAD_FRAME_SAMPLES = 512  # 32 ms, fixed by the model
 _CONTEXT_SAMPLES = 64
-_STATE_SHAPE = (2, 1, 128)
-_WEIGHTS = "data/silero_vad_16k_op15.onnx"
+_STATE_SHAPE = (1, 1, 128)
+_MAX_FRAMES = 512  # in one call, 16 s: more gains nothing and takes memory
+_WEIGHTS = "data/silero_vad_16k_sequence.onnx"
 
 
 def _weights_path() -> Path:
@@ -29,7 +31,7 @@ def _weights_path() -> Path:
     if path is None or not path.is_file():
         raise MissingDependencyError(
             f"voice activity needs {_WEIGHTS} of the package silero-vad, which is not installed: "
-            "pip install 'silero-vad>=6.0'"
+            "pip install 'silero-vad>=6.2.3'"
         )
     return path
 
@@ -54,12 +56,12 @@ class VoiceActivityDetector:
 
     def __init__(self) -> None:
         self._onnx = _session()
-        self._rate = np.array(SAMPLE_RATE_HZ, np.int64)
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream so far."""
-        self._state: NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
+        self._hidden: NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
+        self._cell: NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
         # The last samples of the frame before, then the samples that wait for a whole frame.
         self._pending: NDArray[np.float32] = np.zeros(_CONTEXT_SAMPLES, np.float32)
 
@@ -67,15 +69,18 @@ class VoiceActivityDetector:
         """Take (T,) samples; give (N,) probabilities, one for each 512-sample frame that is now whole."""
         pending = np.concatenate([self._pending, np.asarray(samples, np.float32)])
         num_frames = (pending.size - _CONTEXT_SAMPLES) // VAD_FRAME_SAMPLES
-        probs = np.empty(num_frames, np.float32)
-        for index in range(num_frames):
-            start = index * VAD_FRAME_SAMPLES
-            probs[index] = self._step(pending[start : start + _CONTEXT_SAMPLES + VAD_FRAME_SAMPLES])
         self._pending = pending[num_frames * VAD_FRAME_SAMPLES :].copy()
-        return probs
+        if not num_frames:
+            return np.empty(0, np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(pending, _CONTEXT_SAMPLES + VAD_FRAME_SAMPLES)
+        frames = windows[::VAD_FRAME_SAMPLES]
+        return np.concatenate(
+            [self._step(frames[first : first + _MAX_FRAMES]) for first in range(0, num_frames, _MAX_FRAMES)]
+        )
 
-    def _step(self, frame: NDArray[np.float32]) -> float:
-        """(64 + 512,) context and frame -> the probability; moves the state on."""
-        inputs = {"input": frame[None, :], "state": self._state, "sr": self._rate}
-        prob, self._state = self._onnx.run(None, inputs)
-        return float(prob[0, 0])
+    def _step(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Frames (N, 64 + 512), each with its context -> probabilities (N,); moves the state on."""
+        inputs = {"input": np.ascontiguousarray(frames), "h": self._hidden, "c": self._cell}
+        probs: NDArray[np.float32]
+        probs, self._hidden, self._cell = self._onnx.run(None, inputs)
+        return probs

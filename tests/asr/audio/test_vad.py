@@ -56,6 +56,15 @@ def test_any_chunking_gives_the_same(utterance: np.ndarray, chunk: int) -> None:
     np.testing.assert_array_equal(np.concatenate(parts), VoiceActivityDetector().push(utterance))
 
 
+def test_a_long_recording_at_once_is_the_same_recording_in_chunks(utterance: np.ndarray) -> None:
+    """Longer than what the model is given in one call."""
+    recording = np.tile(utterance, 8)
+    assert recording.size > 1.5 * 512 * VAD_FRAME_SAMPLES
+    detector = VoiceActivityDetector()
+    parts = [detector.push(recording[start : start + 1_600]) for start in range(0, recording.size, 1_600)]
+    np.testing.assert_array_equal(np.concatenate(parts), VoiceActivityDetector().push(recording))
+
+
 def test_reset_starts_a_new_stream(utterance: np.ndarray) -> None:
     detector = VoiceActivityDetector()
     first = detector.push(utterance)

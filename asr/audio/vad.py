@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.errors import MissingDependencyError
-from asr.units import SAMPLE_RATE_HZ
 
 VAD_FRAME_SAMPLES = 512  # 32 ms, fixed by the model
 _CONTEXT_SAMPLES = 64

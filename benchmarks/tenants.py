@@ -11,47 +11,16 @@ import argparse
 import asyncio
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asr.client import Credentials, StreamConfig
-    from benchmarks.measure.pacing import Samples
+    from benchmarks.measure.demand import Rates
 
 LIMIT = 1.2
 """Most that the better served tenant may have of what the other has."""
 
 TENANTS = ("flood", "other")
-SENTENCES = (
-    "Please send forty two boxes of aspirin by Tuesday.",
-    "The train to the coast leaves at half past seven, and the last one back is at ten.",
-    "Could you tell me where the library is?",
-    "We moved the meeting to the second floor because the room downstairs was too small.",
-)
-PAUSE_S = 1.0  # ends an utterance
-WARM_S = 60.0  # of audio served; two batches or so
-POLL_S = 0.05
-
-Rates = dict[str, float]
-"""By tenant, audio served in a second of time, s."""
-
-
-def speech() -> Samples:
-    """(T,) of all sentences with a pause behind each, 16 kHz."""
-    import numpy as np
-
-    from asr.units import SAMPLE_RATE_HZ
-    from training.synth.speech import HibariEngine
-
-    engine = HibariEngine()
-    pause = np.zeros(int(PAUSE_S * SAMPLE_RATE_HZ), np.float32)
-    parts: list[Any] = []
-    for index, text in enumerate(SENTENCES):
-        voice = engine.voices[index % len(engine.voices)]
-        parts += [engine.synthesize(text, voice=voice, speed=1.0, pitch=1.0, seed=index), pause]
-    return np.concatenate(parts).astype(np.float32)
 
 
 def write_config(folder: Path, workers: int) -> tuple[Path, dict[str, str]]:
@@ -63,71 +32,6 @@ def write_config(folder: Path, workers: int) -> tuple[Path, dict[str, str]]:
     config = folder / "server.toml"
     config.write_text(f'tenants = "{tenants}"\ndecode_workers = {workers}\n[limits]\nmax_streams = 1000\n')
     return config, tokens
-
-
-class Demand:
-    """Streams that always have more to send; counts the audio of their finals, s."""
-
-    def __init__(self, samples: Samples, config: StreamConfig) -> None:
-        self._samples = samples
-        self._config = config
-        self.served_s = 0.0
-
-    async def run(self, address: str, credentials: Credentials, streams: int) -> None:
-        """Stream until cancelled."""
-        from asr.client import AsyncSpeechClient
-
-        async with AsyncSpeechClient(address, credentials) as client, asyncio.TaskGroup() as group:
-            for _ in range(streams):
-                group.create_task(self._stream(client))
-
-    async def _stream(self, client: Any) -> None:
-        from asr.client import RecognitionResult
-
-        async for update in client.stream(self._audio(), self._config):
-            if isinstance(update.event, RecognitionResult) and update.event.is_final:
-                self.served_s += update.event.end_s - update.event.start_s
-
-    async def _audio(self) -> AsyncIterator[Samples]:
-        step = 3200
-        while True:
-            for start in range(0, len(self._samples), step):
-                yield self._samples[start : start + step]
-                await asyncio.sleep(0)
-
-
-async def served(
-    address: str, tokens: dict[str, str], streams: dict[str, int], audio_s: float, samples: Samples
-) -> Rates:
-    """Audio served to each tenant in a second while both together are served ``audio_s``.
-
-    Measured from when each has had ``WARM_S``, for turns are of whole batches: who comes first has the first one.
-    """
-    from asr.client import Credentials, StreamConfig
-
-    demands = {name: Demand(samples, StreamConfig(word_times=False)) for name in streams}
-    tasks = [
-        asyncio.create_task(demand.run(address, Credentials(token=tokens[name]), streams[name]))
-        for name, demand in demands.items()
-    ]
-
-    async def until(condition: Callable[[], bool]) -> None:
-        while not condition():
-            done, _ = await asyncio.wait(tasks, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()  # raises what ended it: a demand never ends by itself
-
-    try:
-        await until(lambda: all(demand.served_s >= WARM_S for demand in demands.values()))
-        began_s, before = time.monotonic(), {name: demand.served_s for name, demand in demands.items()}
-        goal_s = sum(before.values()) + audio_s
-        await until(lambda: sum(demand.served_s for demand in demands.values()) >= goal_s)
-        seconds = time.monotonic() - began_s
-        return {name: (demand.served_s - before[name]) / seconds for name, demand in demands.items()}
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def figures_of(alone: Rates, together: Rates) -> dict[str, Any]:
@@ -176,6 +80,8 @@ def parser_of() -> argparse.ArgumentParser:
 def main() -> None:
     """Measure each alone, then both, and print it."""
     arguments = parser_of().parse_args()
+    from asr.client import Credentials, StreamConfig
+    from benchmarks.measure.demand import Party, served, speech
     from benchmarks.measure.facts import emit, facts
     from benchmarks.measure.server_process import serving
 
@@ -186,8 +92,15 @@ def main() -> None:
         with serving([arguments.model], config) as server:
 
             async def measure(*names: str) -> Rates:
-                asked = {name: streams[name] for name in names}
-                return await served(server.address, tokens, asked, arguments.audio, samples)
+                parties = {
+                    name: Party(
+                        config=StreamConfig(word_times=False),
+                        streams=streams[name],
+                        credentials=Credentials(token=tokens[name]),
+                    )
+                    for name in names
+                }
+                return await served(server.address, parties, arguments.audio, samples)
 
             async def measure_all() -> tuple[Rates, Rates]:
                 alone = await measure("other") | await measure("flood")

@@ -1,0 +1,141 @@
+"""Streams without phrases, beside others without and beside others with them: do phrases take from who has none?
+
+Half of the streams have no phrases and are measured. The other half has none either, and then a list of them, in turn,
+round by round; all send synthesised speech as fast as it is read, so that the server has no time to spare. What those
+with phrases get themselves is printed, too: they pay for their own search.
+
+    python benchmarks/phrase_streams.py --phrases F
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asr.streaming.messages import Vocabulary
+    from benchmarks.measure.demand import Rates
+
+PLAIN, BESIDE = "without", "beside"
+
+
+def vocabulary_of(path: Path, count: int) -> Vocabulary:
+    """The first ``count`` phrases of a file.
+
+    Raises:
+        InputError: it holds fewer.
+    """
+    from asr.biasing.phrases import Phrase
+    from asr.data.glossary import read_lines
+    from asr.errors import InputError
+    from asr.streaming.messages import Vocabulary
+
+    lines = [line.strip() for line in read_lines(path) if line.strip() and not line.startswith("#")]
+    texts = list(dict.fromkeys(lines))[:count]
+    if len(texts) < count:
+        raise InputError(f"{path} has {len(texts)} phrases; {count} are wanted: add some, or lower --count")
+    return Vocabulary(phrases=tuple(Phrase(text=text) for text in texts))
+
+
+def figures_of(rounds: Sequence[dict[str, Rates]]) -> dict[str, Any]:
+    """Everything measured, JSON-ready; a round holds the rates beside streams without phrases, and beside those with."""
+    ratios = [one["with"][PLAIN] / one["without"][PLAIN] for one in rounds]
+    return {
+        "rounds": list(rounds),
+        "without_phrases_ratio": statistics.median(ratios),
+        "without_phrases_ratios": ratios,
+        "with_phrases_ratio": statistics.median(
+            one["with"][BESIDE] / one["without"][BESIDE] for one in rounds
+        ),
+    }
+
+
+def lines_of(document: dict[str, Any]) -> list[str]:
+    """The table for people."""
+    from benchmarks.measure.facts import shown, table
+
+    rows = [["audio s a second", "streams without", "those beside them"]]
+    rows += [
+        [f"round {number}, beside {name} phrases", shown(rates[PLAIN], 2), shown(rates[BESIDE], 2)]
+        for number, one in enumerate(document["rounds"], start=1)
+        for name, rates in one.items()
+    ]
+    ratios = ", ".join(shown(ratio, 3) for ratio in document["without_phrases_ratios"])
+    return [
+        *table(rows),
+        f"without phrases: {shown(document['without_phrases_ratio'], 3)} times as much beside streams with "
+        f"{document['phrases']} phrases as beside others without (rounds: {ratios}); those with phrases "
+        f"{shown(document['with_phrases_ratio'], 3)} times",
+    ]
+
+
+def measured(options: argparse.Namespace) -> list[dict[str, Rates]]:
+    """All rounds against one server; which half-and-half comes first changes from round to round."""
+    from asr.client import StreamConfig
+    from benchmarks.measure.demand import Party, served, speech
+    from benchmarks.measure.server_process import serving
+
+    plain = StreamConfig(word_times=False)
+    beside = {
+        "without": plain,
+        "with": StreamConfig(word_times=False, vocabulary=vocabulary_of(options.phrases, options.count)),
+    }
+    samples, rounds = speech(), []
+    with serving([options.model], None) as server:
+        for number in range(options.rounds):
+            found = {}
+            for name in sorted(beside, reverse=number % 2 == 0):
+                parties = {
+                    PLAIN: Party(config=plain, streams=options.streams),
+                    BESIDE: Party(config=beside[name], streams=options.streams),
+                }
+                found[name] = asyncio.run(
+                    served(server.address, parties, options.audio, samples, warm_s=options.warm)
+                )
+            rounds.append(found)
+    return rounds
+
+
+def parser_of() -> argparse.ArgumentParser:
+    """The options; nothing heavy is imported for them."""
+    parser = argparse.ArgumentParser(
+        prog="python benchmarks/phrase_streams.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--phrases", type=Path, required=True, help="one a line, none of them said")
+    parser.add_argument("--count", type=int, default=1000, help="of them [1000]")
+    parser.add_argument("--streams", type=int, default=6, help="of each half [6]")
+    parser.add_argument("--audio", type=float, default=600.0, help="served, s, of each measurement [600]")
+    parser.add_argument("--warm", type=float, default=60.0, help="served of each half before, s [60]")
+    parser.add_argument("--rounds", type=int, default=3, help="[3]")
+    parser.add_argument("--model", default="bundled:tiny.en", help="[bundled:tiny.en]")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser
+
+
+def main() -> None:
+    """Measure and print it."""
+    options = parser_of().parse_args()
+    from benchmarks.measure.facts import emit, facts
+
+    document = {
+        "benchmark": "phrase_streams",
+        "model": options.model,
+        "phrases": options.count,
+        "streams": options.streams,
+        "served_audio_s": options.audio,
+        **figures_of(measured(options)),
+        "facts": facts(),
+    }
+    emit(document, lines_of(document), as_json=options.json)
+
+
+if __name__ == "__main__":
+    from benchmarks.measure.entry import run
+
+    run(main)

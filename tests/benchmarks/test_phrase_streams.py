@@ -1,0 +1,48 @@
+"""What streams with phrases take from those without: the figures add up, and a short run serves both halves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asr.errors import InputError
+from benchmarks.phrase_streams import figures_of, lines_of, vocabulary_of
+from server.bench_command import CHECKOUT, environment
+
+
+def test_the_ratio_is_the_median_over_rounds_of_those_without_phrases() -> None:
+    rounds = [
+        {"without": {"without": 10.0, "beside": 10.0}, "with": {"without": mine, "beside": theirs}}
+        for mine, theirs in ((9.0, 8.0), (10.0, 7.0), (5.0, 6.0))
+    ]
+    found = figures_of(rounds)
+    assert found["without_phrases_ratio"] == pytest.approx(0.9)
+    assert found["with_phrases_ratio"] == pytest.approx(0.7)
+    assert "0.900 times" in lines_of({**found, "phrases": 1000})[-1]
+
+
+def test_phrases_are_the_first_of_a_file_each_once_and_too_few_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "phrases.txt"
+    path.write_text("# names\napixaban\napixaban\n\nramipril\nsertraline\n")
+    assert [phrase.text for phrase in vocabulary_of(path, 2).phrases] == ["apixaban", "ramipril"]
+    with pytest.raises(InputError, match="has 3 phrases; 4 are wanted"):
+        vocabulary_of(path, 4)
+
+
+def test_both_halves_are_served(tmp_path: Path) -> None:
+    phrases = tmp_path / "phrases.txt"
+    phrases.write_text("apixaban\nramipril\n")
+    script = str(CHECKOUT / "benchmarks" / "phrase_streams.py")
+    small = ["--count", "2", "--streams", "1", "--audio", "4", "--warm", "2", "--rounds", "1", "--json"]
+    done = subprocess.run(
+        [sys.executable, script, "--phrases", str(phrases), *small],
+        capture_output=True, text=True, cwd=CHECKOUT, env=environment(CHECKOUT), check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    (one,) = document["rounds"]
+    assert all(rate > 0 for rates in one.values() for rate in rates.values())

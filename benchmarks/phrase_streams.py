@@ -20,37 +20,36 @@ if TYPE_CHECKING:
     from asr.streaming.messages import Vocabulary
     from benchmarks.measure.demand import Rates
 
-PLAIN, BESIDE = "without", "beside"
+PLAIN, BESIDE = "plain", "beside"
 
 
 def vocabulary_of(path: Path, count: int) -> Vocabulary:
-    """The first ``count`` phrases of a file.
+    """The first ``count`` phrases of a file, their flags included.
 
     Raises:
-        InputError: it holds fewer.
+        InputError: it holds fewer, or a line cannot be understood.
     """
-    from asr.biasing.phrases import Phrase
-    from asr.data.glossary import read_lines
+    from asr.biasing.phrases import read_phrases
     from asr.errors import InputError
     from asr.streaming.messages import Vocabulary
 
-    lines = [line.strip() for line in read_lines(path) if line.strip() and not line.startswith("#")]
-    texts = list(dict.fromkeys(lines))[:count]
-    if len(texts) < count:
-        raise InputError(f"{path} has {len(texts)} phrases; {count} are wanted: add some, or lower --count")
-    return Vocabulary(phrases=tuple(Phrase(text=text) for text in texts))
+    phrases = read_phrases(path)[0].phrases
+    if len(phrases) < count:
+        raise InputError(f"{path} has {len(phrases)} phrases; {count} are wanted: add some, or lower --count")
+    return Vocabulary(phrases=phrases[:count])
 
 
 def figures_of(rounds: Sequence[dict[str, Rates]]) -> dict[str, Any]:
     """Everything measured, JSON-ready; a round holds the rates beside streams without phrases, and beside those with."""
-    ratios = [one["with"][PLAIN] / one["without"][PLAIN] for one in rounds]
+    ratios = {
+        party: [one["with"][party] / one["without"][party] for one in rounds if one["without"][party]]
+        for party in (PLAIN, BESIDE)
+    }
     return {
         "rounds": list(rounds),
-        "without_phrases_ratio": statistics.median(ratios),
-        "without_phrases_ratios": ratios,
-        "with_phrases_ratio": statistics.median(
-            one["with"][BESIDE] / one["without"][BESIDE] for one in rounds
-        ),
+        "plain_ratios": ratios[PLAIN],
+        "plain_ratio": statistics.median(ratios[PLAIN]) if ratios[PLAIN] else None,
+        "with_phrases_ratio": statistics.median(ratios[BESIDE]) if ratios[BESIDE] else None,
     }
 
 
@@ -58,16 +57,16 @@ def lines_of(document: dict[str, Any]) -> list[str]:
     """The table for people."""
     from benchmarks.measure.facts import shown, table
 
-    rows = [["audio s a second", "streams without", "those beside them"]]
+    rows = [["audio s a second", "streams without phrases", "those beside them"]]
     rows += [
         [f"round {number}, beside {name} phrases", shown(rates[PLAIN], 2), shown(rates[BESIDE], 2)]
         for number, one in enumerate(document["rounds"], start=1)
         for name, rates in one.items()
     ]
-    ratios = ", ".join(shown(ratio, 3) for ratio in document["without_phrases_ratios"])
+    ratios = ", ".join(shown(ratio, 3) for ratio in document["plain_ratios"])
     return [
         *table(rows),
-        f"without phrases: {shown(document['without_phrases_ratio'], 3)} times as much beside streams with "
+        f"without phrases: {shown(document['plain_ratio'], 3)} times as much beside streams with "
         f"{document['phrases']} phrases as beside others without (rounds: {ratios}); those with phrases "
         f"{shown(document['with_phrases_ratio'], 3)} times",
     ]
@@ -102,17 +101,19 @@ def measured(options: argparse.Namespace) -> list[dict[str, Rates]]:
 
 def parser_of() -> argparse.ArgumentParser:
     """The options; nothing heavy is imported for them."""
+    from benchmarks.measure.options import positive
+
     parser = argparse.ArgumentParser(
         prog="python benchmarks/phrase_streams.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--phrases", type=Path, required=True, help="one a line, none of them said")
-    parser.add_argument("--count", type=int, default=1000, help="of them [1000]")
-    parser.add_argument("--streams", type=int, default=6, help="of each half [6]")
+    parser.add_argument("--count", type=positive, default=1000, help="of them [1000]")
+    parser.add_argument("--streams", type=positive, default=6, help="of each half [6]")
     parser.add_argument("--audio", type=float, default=600.0, help="served, s, of each measurement [600]")
     parser.add_argument("--warm", type=float, default=60.0, help="served of each half before, s [60]")
-    parser.add_argument("--rounds", type=int, default=3, help="[3]")
+    parser.add_argument("--rounds", type=positive, default=3, help="[3]")
     parser.add_argument("--model", default="bundled:tiny.en", help="[bundled:tiny.en]")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
@@ -129,6 +130,7 @@ def main() -> None:
         "phrases": options.count,
         "streams": options.streams,
         "served_audio_s": options.audio,
+        "warm_s": options.warm,
         **figures_of(measured(options)),
         "facts": facts(),
     }

@@ -65,13 +65,15 @@ def lines_of(document: dict[str, Any]) -> list[str]:
 
 def parser_of() -> argparse.ArgumentParser:
     """The options; nothing heavy is imported for them."""
+    from benchmarks.measure.options import positive
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--audio", type=float, default=600.0, help="served, s, of each of three runs [600]")
-    parser.add_argument("--flood", type=int, default=24, help="streams of the tenant that floods [24]")
-    parser.add_argument("--other", type=int, default=6, help="streams of the other [6]")
-    parser.add_argument("--workers", type=int, default=1, help="processes that decode [1]")
+    parser.add_argument("--flood", type=positive, default=24, help="streams of the tenant that floods [24]")
+    parser.add_argument("--other", type=positive, default=6, help="streams of the other [6]")
+    parser.add_argument("--workers", type=positive, default=1, help="processes that decode [1]")
     parser.add_argument("--model", default="bundled:tiny.en", help="[bundled:tiny.en]")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser

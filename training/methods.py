@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asr.data.manifest import load_samples
+from asr.features import log_mel
 from asr.models.contexts import WHOLE
 from asr.models.whisper_torch import encode_features
 from asr.units import HOP_SAMPLES
 from training.contexts import TrainingContexts
 from training.encoder_cache import EncoderCache
 from training.examples import IGNORED, Batch, Example, collate
-from training.feature_cache import FeatureCache
 from training.spec_augment import SpecAugment
 
 _Float = TypeVar("_Float", bound=np.floating[Any])
@@ -133,16 +134,14 @@ class CachedEncodings:
 
 
 class LiveEncodings:
-    """Outputs of an encoder that learns: features are transformed on every pass."""
+    """Outputs of an encoder that learns: audio is transformed on every pass."""
 
     def __init__(
         self, model: Any, contexts: TrainingContexts | None = None, masks: SpecAugment | None = None
     ) -> None:
         """Hear utterances in ``contexts``, by default in whole windows, and without what ``masks`` masks."""
         self._model = model
-        self._cache = FeatureCache(
-            contexts or TrainingContexts(context=WHOLE, seed=0), num_mel_bins=model.config.num_mel_bins
-        )
+        self._contexts = contexts or TrainingContexts(context=WHOLE, seed=0)
         self._masks = masks
 
     def __call__(self, examples: Sequence[Example], step: int) -> list[Encoded]:
@@ -158,15 +157,18 @@ class LiveEncodings:
 
     def by_context(self, examples: Sequence[Example]) -> list[list[Example]]:
         """See :class:`Encodings`."""
-        features = [self._cache.load(example.utterance)[0] for example in examples]
-        return [members for members, _ in _by_length(examples, features)]
+        frames = [self._contexts.frames(one.utterance, len(load_samples(one.utterance))) for one in examples]
+        lengths = [np.broadcast_to(np.float32(0), (count,)) for count in frames]
+        return [members for members, _ in _by_length(examples, lengths)]
 
     def _features(self, example: Example, step: int) -> NDArray[np.float32]:
         """Features (M, F) in the context of the example."""
-        features, num_samples = self._cache.load(example.utterance)
+        samples = load_samples(example.utterance)
+        frames = self._contexts.frames(example.utterance, len(samples))
+        features = log_mel(samples, num_mel_bins=self._model.config.num_mel_bins, num_frames=frames)
         if self._masks is None:
             return features
-        return self._masks.masked(features, num_samples // HOP_SAMPLES, example.utterance.id, step)
+        return self._masks.masked(features, len(samples) // HOP_SAMPLES, example.utterance.id, step)
 
 
 def _by_length(

@@ -40,7 +40,7 @@ from training.examples import IGNORED, Example
 from training.loop import DevScore, Hooks, TrainingLoop
 from training.methods import Encoded, Frame, LiveEncodings, decoded, learning
 from training.progress import Reporter
-from training.spec import TrainingOptions
+from training.spec import OWN_LENGTH_SENTENCES, TrainingOptions
 from training.synth.dataset import SynthesisOptions, synthesize_dataset
 from training.synth.everyday import everyday_sentences
 
@@ -60,7 +60,7 @@ class TeachingOptions:
         seed: of sentences, voices, contexts and order.
     """
 
-    sentences: int = 120
+    sentences: int = OWN_LENGTH_SENTENCES
     learning_rate: float = 5e-5
     epochs: int = 3
     batch_size: int = 8
@@ -96,7 +96,7 @@ def taught_own_length(
         if target.is_dir():  # made by the one that we waited for
             return target
         reporter.note(
-            f"teaching {base.reference} to hear utterances at their own length: once, for every later job"
+            f"teaching {base.reference} to hear utterances at their own length: once, for every later job like it"
         )
         state = _Teaching(base, work, reporter, options, num_workers).run(speech)
         build_folder(target, lambda folder: _write(state, base, folder))

@@ -25,6 +25,7 @@ MAX_SANE_LEARNING_RATE = 2e-4  # five times the table of training.methods
 MAX_SANE_LORA_RATE = 2e-3  # low-rank changes start at nothing and want about ten times the rate
 LORA_PARTS = ("auto", "decoder", "both")
 _LANGUAGE = re.compile("auto|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
+OWN_LENGTH_SENTENCES = 120  # more and fewer: docs/experiments.md
 MIXES = (0.25, 0.5, 0.625, 0.75, 1.0)
 # of decoder and encoder
 SPLIT_MIXES = ((0.25, 0.5), (0.5, 0.5), (0.625, 0.625), (0.5, 0.75), (0.75, 0.75), (1.0, 1.0))
@@ -83,7 +84,7 @@ class TrainingOptions:
     lora_rank: int = 16
     lora_alpha: float = 32.0
     own_length: bool = True
-    own_length_sentences: int = 120
+    own_length_sentences: int = OWN_LENGTH_SENTENCES
     carry_phrases: bool = True
 
     def __post_init__(self) -> None:

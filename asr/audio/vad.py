@@ -20,7 +20,7 @@ from asr.errors import MissingDependencyError
 VAD_FRAME_SAMPLES = 512  # 32 ms, fixed by the model
 _CONTEXT_SAMPLES = 64
 _STATE_SHAPE = (1, 1, 128)
-_MAX_FRAMES = 512  # in one call, 16 s: more gains nothing and takes memory
+MAX_FRAMES = 512  # in one call, 16 s: more gains nothing and takes memory
 _WEIGHTS = "data/silero_vad_16k_sequence.onnx"
 
 
@@ -29,7 +29,7 @@ def _weights_path() -> Path:
     path = Path(spec.origin).parent / _WEIGHTS if spec is not None and spec.origin is not None else None
     if path is None or not path.is_file():
         raise MissingDependencyError(
-            f"voice activity needs {_WEIGHTS} of the package silero-vad, which is not installed: "
+            f"voice activity needs {_WEIGHTS} of the package silero-vad, which is not installed or too old: "
             "pip install 'silero-vad>=6.2.3'"
         )
     return path
@@ -74,7 +74,7 @@ class VoiceActivityDetector:
         windows = np.lib.stride_tricks.sliding_window_view(pending, _CONTEXT_SAMPLES + VAD_FRAME_SAMPLES)
         frames = windows[::VAD_FRAME_SAMPLES]
         return np.concatenate(
-            [self._step(frames[first : first + _MAX_FRAMES]) for first in range(0, num_frames, _MAX_FRAMES)]
+            [self._step(frames[first : first + MAX_FRAMES]) for first in range(0, num_frames, MAX_FRAMES)]
         )
 
     def _step(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:

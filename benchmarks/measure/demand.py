@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asr.biasing.phrases import PhraseState
 from asr.client import AsyncSpeechClient, Credentials, RecognitionResult, StreamConfig
+from asr.errors import UnavailableError
+from asr.streaming.messages import Ready
 from benchmarks.measure.pacing import Samples
 
 SENTENCES = (
@@ -52,7 +55,12 @@ def speech() -> Samples:
 
 
 class Demand:
-    """Streams that always have more to send; counts the audio of their finals, s."""
+    """Streams that always have more to send; counts the audio of their finals, s.
+
+    Args:
+        samples: (T,) at 16 kHz, sent again and again.
+        party: whose streams.
+    """
 
     def __init__(self, samples: Samples, party: Party) -> None:
         self._samples = samples
@@ -60,16 +68,23 @@ class Demand:
         self.served_s = 0.0
 
     async def run(self, address: str) -> None:
-        """Stream until cancelled."""
+        """Stream until cancelled.
+
+        Raises:
+            UnavailableError: a phrase of the party was refused, or its streams ended by themselves.
+        """
         async with (
             AsyncSpeechClient(address, self._party.credentials) as client,
             asyncio.TaskGroup() as group,
         ):
             for _ in range(self._party.streams):
                 group.create_task(self._stream(client))
+        raise UnavailableError("streams that had more to send were ended by the server; see its log")
 
     async def _stream(self, client: AsyncSpeechClient) -> None:
         async for update in client.stream(self._audio(), self._party.config):
+            if isinstance(update.event, Ready):
+                _check_active(update.event)
             if isinstance(update.event, RecognitionResult) and update.event.is_final:
                 self.served_s += update.event.end_s - update.event.start_s
 
@@ -78,6 +93,15 @@ class Demand:
             for start in range(0, len(self._samples), CHUNK_SAMPLES):
                 yield self._samples[start : start + CHUNK_SAMPLES]
                 await asyncio.sleep(0)
+
+
+def _check_active(ready: Ready) -> None:
+    """Refuse to measure with fewer phrases than were asked for."""
+    refused = [report for report in ready.phrases if report.state is PhraseState.REFUSED]
+    if refused:
+        raise UnavailableError(
+            f"{len(refused)} phrases were refused, {refused[0].text!r} first: {refused[0].reason}; take them out"
+        )
 
 
 async def served(
@@ -94,7 +118,7 @@ async def served(
         while not condition():
             done, _ = await asyncio.wait(tasks, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()  # raises what ended it: a demand never ends by itself
+                task.result()  # raises what ended it
 
     try:
         await until(lambda: all(demand.served_s >= warm_s for demand in demands.values()))

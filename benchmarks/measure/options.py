@@ -6,6 +6,17 @@ import argparse
 from pathlib import Path
 
 
+def positive(text: str) -> int:
+    """A number of something, 1 or more.
+
+    Raises:
+        ArgumentTypeError: it is not one.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+    return int(text)
+
+
 def add_set_options(parser: argparse.ArgumentParser, *, limit: int) -> None:
     """The options that choose recordings."""
     parser.add_argument("--manifest", type=Path, required=True, help="JSON Lines of utterances")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from asr.data.manifest import Utterance, write_manifest
+from benchmarks.faults import config_of, parser_of, prepare
 from server.bench_command import CHECKOUT, environment
 
 GAUGES = (
@@ -57,13 +58,19 @@ def test_a_stopped_server_sends_every_final(manifest: Path) -> None:
     assert found["ends"] == {"DRAINING": 12}
 
 
+def test_slots_that_are_given_are_those_of_the_server(tmp_path: Path) -> None:
+    options = parser_of().parse_args(["ramp", "--manifest", "m.jsonl", "--streams", "7"])
+    prepare(options, [], tmp_path)  # measures nothing: there is nothing to measure with
+    assert config_of(options) == ["[limits]", "max_streams = 7"]
+
+
 def test_a_full_server_refuses_and_serves_on_and_its_slots_are_what_the_machine_carries(
     manifest: Path,
 ) -> None:
     found = show("ramp", manifest, "--most", "2", "--rounds", "1", "--duration", "3")
     assert 1 <= found["slots"] <= 2
     assert [side["completed"] for side in found["sides"].values()] == [found["slots"]] * 2
-    assert found["refusals"] > 2
+    assert found["refusals"] > 2 * found["slots"]
     assert 0 < found["refused_within_s"]["p50"] <= found["refused_within_s"]["p99"]
     assert found["commit_p95_ratio"] > 0
 

@@ -59,6 +59,7 @@ def test_only_low_rank_changes_may_learn_ten_times_faster(text: Path) -> None:
         ("training = 3\n", "must be of type TrainingOptions"),
         ("[training\n", "is not TOML"),
         ("[training]\nepochs = 0\n", "training.epochs is 0; give 1 or more"),
+        ("[training]\nown_length_sentences = 0\n", "training.own_length_sentences is 0; give 1 or more"),
         ("[training]\nepochs = 'three'\n", "training"),
         ("[gate]\nmin_prob_better = 2\n", "give 0.5 to 0.999"),
         ("[training]\nepochs = 2.5\n", "must be of type int"),

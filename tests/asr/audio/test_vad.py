@@ -13,7 +13,7 @@ from hibari import SAMPLE_RATE as HIBARI_RATE
 from hibari import Hibari
 
 from asr.audio.resample import resample
-from asr.audio.vad import VAD_FRAME_SAMPLES, VoiceActivityDetector
+from asr.audio.vad import MAX_FRAMES, VAD_FRAME_SAMPLES, VoiceActivityDetector
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_any_chunking_gives_the_same(utterance: np.ndarray, chunk: int) -> None:
 def test_a_long_recording_at_once_is_the_same_recording_in_chunks(utterance: np.ndarray) -> None:
     """Longer than what the model is given in one call."""
     recording = np.tile(utterance, 8)
-    assert recording.size > 1.5 * 512 * VAD_FRAME_SAMPLES
+    assert recording.size > 1.5 * MAX_FRAMES * VAD_FRAME_SAMPLES
     detector = VoiceActivityDetector()
     parts = [detector.push(recording[start : start + 1_600]) for start in range(0, recording.size, 1_600)]
     np.testing.assert_array_equal(np.concatenate(parts), VoiceActivityDetector().push(recording))

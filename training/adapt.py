@@ -48,7 +48,7 @@ from training.probing import Exported, Probed, probe
 from training.progress import Reporter, SilentReporter
 from training.publish import publish, published_by, run_file
 from training.report import PAGE, AdaptationReport, build_card, build_run
-from training.spec import AdaptationSpec
+from training.spec import AdaptationSpec, TrainingOptions
 from training.stopwatch import Stopwatch
 
 PARITY_PROBES = 6
@@ -147,13 +147,15 @@ class _Job:
             torch.manual_seed(
                 self._spec.seed
             )  # adapters begin the same on every process, whatever each did before
-            method = self._family.method(plan, rows.examples, self._num_steps(rows.examples))
+            epochs = self._spec.training.epochs or plan.epochs
+            method = self._family.method(plan, rows.examples, epochs * self._steps_per_epoch(rows.examples))
             scorer = self._scorer(data)
         carried = carried_by(self._spec, self._base.phrases, is_able=self._family.carries_phrases)
         data.notes.extend(carried.notes)
         measurer = Measurer(self._family, scorer, self._spec, data, self._reporter, carried)
         rate = self._spec.training.learning_rate or self._family.learning_rate(plan, data.recorded_hours)
-        trained = self._train(method, rate, rows.examples, measurer)
+        options = replace(self._spec.training, learning_rate=rate, epochs=epochs)
+        trained = self._train(method, options, rows.examples, measurer)
         if not self._processes.is_main:
             return None
         step, learned = self._taken(trained, method, measurer)
@@ -279,10 +281,9 @@ class _Job:
         self._reporter.note(f"method {plan.method}: {plan.reason}{changes}")
         return plan
 
-    def _num_steps(self, examples: Sequence[Example]) -> int:
-        options = self._spec.training
-        batches = epoch_batches(examples, batch_size=options.batch_size, seed=0, epoch=0)
-        return options.epochs * sum(1 for _ in batches)
+    def _steps_per_epoch(self, examples: Sequence[Example]) -> int:
+        batches = epoch_batches(examples, batch_size=self._spec.training.batch_size, seed=0, epoch=0)
+        return sum(1 for _ in batches)
 
     def _scorer(self, data: AdaptationData) -> VariantScorer:
         scorer = self._family.scorer()
@@ -298,9 +299,8 @@ class _Job:
             scorer.prepare(data.sounds, lambda: None, whole=True)
 
     def _train(
-        self, method: Method, rate: float, examples: Sequence[Example], measurer: Measurer
+        self, method: Method, options: TrainingOptions, examples: Sequence[Example], measurer: Measurer
     ) -> TrainingResult:
-        options = replace(self._spec.training, learning_rate=rate)
         loop = TrainingLoop(
             method, examples, options=options, seed=self._spec.seed, processes=self._processes
         )

@@ -34,11 +34,13 @@ class Plan:
         method: "decoder", "lora", "full" or "ctc".
         reason: for a person.
         part: of LoRA: "decoder" or "both".
+        epochs: passes over the training utterances at most, where the user names no number.
     """
 
     method: str
     reason: str
     part: str = ""
+    epochs: int = 4
 
     @property
     def is_split(self) -> bool:

@@ -37,7 +37,8 @@ class TrainingOptions:
 
     Attributes:
         learning_rate: peak; 0 takes the rate of the model's size, or of LoRA.
-        epochs: passes over the training utterances at most.
+        epochs: passes over the training utterances at most; 0 takes two where a Whisper's decoder learns from synthesised
+            speech alone, else four.
         batch_size: utterances per step.
         evaluations_per_epoch: how often dev is scored, and a checkpoint kept.
         patience: evaluations without a better dev score before stopping.
@@ -65,7 +66,7 @@ class TrainingOptions:
     """
 
     learning_rate: float = 0.0
-    epochs: int = 4
+    epochs: int = 0
     batch_size: int = 16
     evaluations_per_epoch: int = 2
     patience: int = 6
@@ -95,6 +96,7 @@ class TrainingOptions:
             )
         ranges = {
             "learning_rate": (0, MAX_SANE_LORA_RATE),
+            "epochs": (0, 1000),
             "copies": (0, 20),
             "recording_copies": (0, 20),
             "spec_masks": (0, 20),
@@ -114,7 +116,6 @@ class TrainingOptions:
                     field=f"training.{name}",
                 )
         for name in (
-            "epochs",
             "batch_size",
             "evaluations_per_epoch",
             "patience",

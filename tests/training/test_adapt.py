@@ -147,6 +147,7 @@ def test_auto_takes_the_encoder_along_where_recordings_show_how_a_domain_sounds(
     options = TrainingOptions()
     assert choose_method("auto", options, 0.0, width=384).method == "decoder"
     assert choose_method("auto", options, 0.2, width=384).method == "decoder"
+    assert [choose_method("auto", options, hours, width=384).epochs for hours in (0.0, 0.2, 0.5)] == [2, 4, 4]
     assert choose_method("auto", options, 0.5, width=384).method == "full"
     wide = choose_method("auto", options, 0.5, width=1280)
     assert (wide.method, wide.part) == ("lora", "both")

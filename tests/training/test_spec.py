@@ -58,7 +58,7 @@ def test_only_low_rank_changes_may_learn_ten_times_faster(text: Path) -> None:
         ("[trainnig]\n", "unknown option trainnig; known are: language, seed, normalizer, training"),
         ("training = 3\n", "must be of type TrainingOptions"),
         ("[training\n", "is not TOML"),
-        ("[training]\nepochs = 0\n", "training.epochs is 0; give 1 or more"),
+        ("[training]\nepochs = -1\n", "training.epochs is -1; give 0 to 1000"),
         ("[training]\nown_length_sentences = 0\n", "training.own_length_sentences is 0; give 1 or more"),
         ("[training]\nepochs = 'three'\n", "training"),
         ("[gate]\nmin_prob_better = 2\n", "give 0.5 to 0.999"),

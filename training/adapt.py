@@ -147,8 +147,9 @@ class _Job:
             torch.manual_seed(
                 self._spec.seed
             )  # adapters begin the same on every process, whatever each did before
-            epochs = self._spec.training.epochs or plan.epochs
-            method = self._family.method(plan, rows.examples, epochs * self._steps_per_epoch(rows.examples))
+            steps_per_epoch = self._steps_per_epoch(rows.examples)
+            epochs = self._spec.training.epochs or plan.epochs(steps_per_epoch)
+            method = self._family.method(plan, rows.examples, epochs * steps_per_epoch)
             scorer = self._scorer(data)
         carried = carried_by(self._spec, self._base.phrases, is_able=self._family.carries_phrases)
         data.notes.extend(carried.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from asr.data.manifest import Utterance
 from asr.models.base import DecodingOptions, Samples, SpeechModel
 from training.examples import Example, Rejected
 from training.methods import Method
+
+FEWEST_EPOCHS, MOST_EPOCHS = 2, 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,18 +37,25 @@ class Plan:
         method: "decoder", "lora", "full" or "ctc".
         reason: for a person.
         part: of LoRA: "decoder" or "both".
-        epochs: passes over the training utterances at most, where the user names no number.
+        enough_steps: of what learns from synthesised speech alone: after so many it learns no more of the domain, and
+            forgets; 0 of anything else.
     """
 
     method: str
     reason: str
     part: str = ""
-    epochs: int = 4
+    enough_steps: int = 0
 
     @property
     def is_split(self) -> bool:
         """Whether encoder and decoder are mixed with the base by shares of their own."""
         return self.method == "full"
+
+    def epochs(self, steps_per_epoch: int) -> int:
+        """Passes over the training utterances at most, where the user names no number."""
+        if not self.enough_steps:
+            return MOST_EPOCHS
+        return max(FEWEST_EPOCHS, min(MOST_EPOCHS, math.ceil(self.enough_steps / steps_per_epoch)))
 
 
 class VariantScorer(Protocol):

@@ -37,8 +37,8 @@ class TrainingOptions:
 
     Attributes:
         learning_rate: peak; 0 takes the rate of the model's size, or of LoRA.
-        epochs: passes over the training utterances at most; 0 takes two where a Whisper's decoder learns from synthesised
-            speech alone, else four.
+        epochs: passes over the training utterances at most; 0 takes four, or where a Whisper's decoder learns from
+            synthesised speech alone, two if those are 64 steps.
         batch_size: utterances per step.
         evaluations_per_epoch: how often dev is scored, and a checkpoint kept.
         patience: evaluations without a better dev score before stopping.

@@ -50,7 +50,7 @@ DECODER_RATE_SHARE = 0.8  # of the full fine-tune's rate
 LORA_RATE = 3e-4  # within 2e-4 to 5e-4, what adapters of rank 16 to 32 want
 MIN_QUIET = 39  # three of every kind: with fewer, a small job learns to speak up (docs/experiments.md)
 QUIET_SEED = 1000  # beyond the seeds of the sounds that are measured on
-SYNTHESISED_EPOCHS = 2  # then dev gains nothing, and what is forgotten grows on (docs/experiments.md)
+ENOUGH_STEPS = 64  # of a decoder on synthesised speech: dev gains nothing more, and more is forgotten (docs/experiments.md)
 ENCODER_HOURS = 0.4  # recordings from which on the encoder learns, too: how the domain sounds lies there
 FULL_HOURS = 3.0  # likewise, all of a wide model
 WIDE = 1024  # from medium on: until there are FULL_HOURS, low-rank changes
@@ -241,7 +241,7 @@ def choose_method(asked: str, options: TrainingOptions, num_recorded_hours: floa
             + ("" if is_full else f"; all of so wide a model from {FULL_HOURS:g} h on")
         )
     if method == "decoder" and not num_recorded_hours:
-        return Plan(method=method, reason=reason, epochs=SYNTHESISED_EPOCHS)
+        return Plan(method=method, reason=reason, enough_steps=ENOUGH_STEPS)
     if method != "lora":
         return Plan(method=method, reason=reason)
     part = options.lora_part

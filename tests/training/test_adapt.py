@@ -147,7 +147,9 @@ def test_auto_takes_the_encoder_along_where_recordings_show_how_a_domain_sounds(
     options = TrainingOptions()
     assert choose_method("auto", options, 0.0, width=384).method == "decoder"
     assert choose_method("auto", options, 0.2, width=384).method == "decoder"
-    assert [choose_method("auto", options, hours, width=384).epochs for hours in (0.0, 0.2, 0.5)] == [2, 4, 4]
+    spoken, recorded = (choose_method("auto", options, hours, width=384) for hours in (0.0, 0.2))
+    assert [spoken.epochs(steps) for steps in (1, 16, 22, 31, 32, 500)] == [4, 4, 3, 3, 2, 2]
+    assert {recorded.epochs(steps) for steps in (1, 500)} == {4}
     assert choose_method("auto", options, 0.5, width=384).method == "full"
     wide = choose_method("auto", options, 0.5, width=1280)
     assert (wide.method, wide.part) == ("lora", "both")

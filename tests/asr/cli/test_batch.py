@@ -53,7 +53,7 @@ def test_a_source_that_cannot_be_decoded_costs_only_itself(
     expected = _outcomes(LocalEngine(recognizer, OPTIONS), sources)
     lengths = {source.id: len(source.read()) / 16_000 for source in sources}
     longest = max(lengths, key=lambda key: lengths[key])
-    broken = Breaks(recognizer.resolved, recognizer._model, num_workers=1)
+    broken = Breaks(recognizer.resolved, recognizer._model, device="cpu", num_workers=1)
     found = _outcomes(LocalEngine(broken, OPTIONS), sources)
     failed = [one.failure for one in found.values() if one.failure]
     assert [(one.id, one.code, one.reason) for one in failed] == [

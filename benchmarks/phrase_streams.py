@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,11 +73,10 @@ def lines_of(document: dict[str, Any]) -> list[str]:
     ]
 
 
-def measured(options: argparse.Namespace) -> list[dict[str, Rates]]:
-    """All rounds against one server; which half-and-half comes first changes from round to round."""
+async def in_turn(address: str, options: argparse.Namespace) -> list[dict[str, Rates]]:
+    """All rounds against one server; which kind of neighbours comes first changes from round to round."""
     from asr.client import StreamConfig
     from benchmarks.measure.demand import Party, served, speech
-    from benchmarks.measure.server_process import serving
 
     plain = StreamConfig(word_times=False)
     beside = {
@@ -84,19 +84,27 @@ def measured(options: argparse.Namespace) -> list[dict[str, Rates]]:
         "with": StreamConfig(word_times=False, vocabulary=vocabulary_of(options.phrases, options.count)),
     }
     samples, rounds = speech(), []
-    with serving([options.model], None) as server:
-        for number in range(options.rounds):
-            found = {}
-            for name in sorted(beside, reverse=number % 2 == 0):
-                parties = {
-                    PLAIN: Party(config=plain, streams=options.streams),
-                    BESIDE: Party(config=beside[name], streams=options.streams),
-                }
-                found[name] = asyncio.run(
-                    served(server.address, parties, options.audio, samples, warm_s=options.warm)
-                )
-            rounds.append(found)
+    for number in range(options.rounds):
+        found = {}
+        for name in sorted(beside, reverse=number % 2 == 0):
+            parties = {
+                PLAIN: Party(config=plain, streams=options.streams),
+                BESIDE: Party(config=beside[name], streams=options.streams),
+            }
+            found[name] = await served(address, parties, options.audio, samples, warm_s=options.warm)
+        rounds.append(found)
     return rounds
+
+
+def measured(options: argparse.Namespace) -> list[dict[str, Rates]]:
+    """All rounds, against a server that takes so many phrases."""
+    from benchmarks.measure.server_process import serving
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "server.toml"
+        config.write_text(f"[limits]\nmax_phrases = {options.count}\n", encoding="utf-8")
+        with serving([options.model], config) as server:
+            return asyncio.run(in_turn(server.address, options))
 
 
 def parser_of() -> argparse.ArgumentParser:

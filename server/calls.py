@@ -31,7 +31,7 @@ from server.leg import StreamServices
 from server.limits import Admission, Limits
 from server.pool import ModelPool
 from server.quotas import TenantQuotas
-from server.stream import RecognitionStream
+from server.stream import GIVE_UP_S, RecognitionStream
 from server.stream_metrics import StreamMetrics
 from server.unpacking import PIECE_BYTES, Unpacked, settled, unpacker
 from server.vocabulary import PhraseChange, Resolved, ServedInput
@@ -39,7 +39,7 @@ from server.workers import ServedModel
 
 UNARY_PIECE_S = 5.0  # a whole recording is worked on in pieces, so that others get their turn
 IN_PARTS = "stream it, or send it in parts"
-FLUSH_S = 10.0  # within which one more of the streams that a drain has ended must have sent its finals
+FLUSH_S = GIVE_UP_S  # within which one more of the streams that a drain has ended must have sent its finals
 
 _M = TypeVar("_M")
 Send = Callable[[StreamUpdate], Awaitable[None]]

@@ -37,8 +37,8 @@ class Plan:
         method: "decoder", "lora", "full" or "ctc".
         reason: for a person.
         part: of LoRA: "decoder" or "both".
-        enough_steps: of what learns from synthesised speech alone: after so many it learns no more of the domain, and
-            forgets; 0 of anything else.
+        enough_steps: of what learns from synthesised speech alone: after so many it learns no more of the domain; 0 of
+            anything else.
     """
 
     method: str

@@ -25,7 +25,7 @@ MAX_SANE_LEARNING_RATE = 2e-4  # five times the table of training.methods
 MAX_SANE_LORA_RATE = 2e-3  # low-rank changes start at nothing and want about ten times the rate
 LORA_PARTS = ("auto", "decoder", "both")
 _LANGUAGE = re.compile("auto|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
-OWN_LENGTH_SENTENCES = 120  # more and fewer: docs/experiments.md
+OWN_LENGTH_SENTENCES = 120
 MIXES = (0.25, 0.5, 0.625, 0.75, 1.0)
 # of decoder and encoder
 SPLIT_MIXES = ((0.25, 0.5), (0.5, 0.5), (0.625, 0.625), (0.5, 0.75), (0.75, 0.75), (1.0, 1.0))

@@ -71,14 +71,15 @@ class Demand:
         """Stream until cancelled.
 
         Raises:
-            UnavailableError: a phrase of the party was refused, or its streams ended by themselves.
+            LexituneError: what ended the first stream that ended.
         """
-        async with (
-            AsyncSpeechClient(address, self._party.credentials) as client,
-            asyncio.TaskGroup() as group,
-        ):
-            for _ in range(self._party.streams):
-                group.create_task(self._stream(client))
+        async with AsyncSpeechClient(address, self._party.credentials) as client:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(self._party.streams):
+                        group.create_task(self._stream(client))
+            except ExceptionGroup as ended:
+                raise ended.exceptions[0] from ended
         raise UnavailableError("streams that had more to send were ended by the server; see its log")
 
     async def _stream(self, client: AsyncSpeechClient) -> None:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from server.calls import FLUSH_S
 from server.config import load_layers
 from server.metrics import Metrics
 
@@ -131,7 +132,7 @@ def test_the_variables_of_image_and_manifests_are_known_to_the_server() -> None:
 
 def test_a_drain_fits_into_the_grace_periods() -> None:
     config = load_layers(DEPLOY / "server.toml", {}, {}).config
-    needed_s = config.drain_grace_s + 10  # server.calls.FLUSH_S
+    needed_s = config.drain_grace_s + FLUSH_S
     (deployment,) = [one.values[0] for one in MANIFESTS if one.id == "server-Deployment-lexitune"]
     assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > needed_s
     assert int(_load("compose.yaml")["services"]["lexitune"]["stop_grace_period"].rstrip("s")) > needed_s

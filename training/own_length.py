@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from asr.atomic import write_bytes_atomically
 from asr.data.manifest import Utterance, load_samples, manifest_sha256, read_manifest
 from asr.errors import ModelError
 from asr.models.base import DecodingOptions
-from asr.models.checkpoint import load_whisper, save_whisper
+from asr.models.checkpoint import WHISPER, check_folder, load_whisper, read_config, save_whisper
 from asr.models.contexts import OWN
 from asr.models.export import export_ctranslate2
 from asr.models.resolve import CTRANSLATE2_FOLDER, ResolvedModel, serving_folder
@@ -38,13 +38,14 @@ from training.checkpoint import CheckpointStore
 from training.contexts import TrainingContexts
 from training.examples import IGNORED, Example
 from training.loop import DevScore, Hooks, TrainingLoop
-from training.methods import Encoded, Frame, LiveEncodings, decoded, learning
+from training.methods import Encoded, Frame, LiveEncodings, decoded, default_learning_rate, learning
 from training.progress import Reporter
 from training.spec import OWN_LENGTH_SENTENCES, TrainingOptions
 from training.synth.dataset import SynthesisOptions, synthesize_dataset
 from training.synth.everyday import everyday_sentences
 
 LANGUAGE = "en"  # of the everyday sentences
+RATE_SHARE = 4 / 3  # of a full fine-tune's rate: few steps, on a task that the base nearly does
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +54,7 @@ class TeachingOptions:
 
     Attributes:
         sentences: everyday sentences that are spoken for it.
-        learning_rate: peak.
+        learning_rate: peak; 0 takes the base's own, by its width.
         epochs: passes over them.
         batch_size: utterances a step.
         whole_share: share of them in whole windows.
@@ -61,7 +62,7 @@ class TeachingOptions:
     """
 
     sentences: int = OWN_LENGTH_SENTENCES
-    learning_rate: float = 5e-5
+    learning_rate: float = 0.0
     epochs: int = 3
     batch_size: int = 8
     whole_share: float = 0.1
@@ -87,7 +88,7 @@ def taught_own_length(
         options: of the teaching.
         speech: recordings to be taught on beside the everyday sentences, each at most 30 s; no transcript is needed.
     """
-    options = options or TeachingOptions()
+    options = _for_base(options or TeachingOptions(), base)
     target = _target(base, options, speech)
     if target.is_dir():
         return target
@@ -106,7 +107,16 @@ def taught_own_length(
 
 def is_taught(base: ResolvedModel) -> bool:
     """Whether :func:`taught_own_length` would find its folder made, with the options that are the default."""
-    return _target(base, TeachingOptions()).is_dir()
+    return (
+        check_folder(base.transformers_dir) == WHISPER
+        and _target(base, _for_base(TeachingOptions(), base)).is_dir()
+    )
+
+
+def _for_base(options: TeachingOptions, base: ResolvedModel) -> TeachingOptions:
+    """With the rate that a model as wide as ``base`` takes, where none is given."""
+    width = read_config(base.transformers_dir)["d_model"]
+    return replace(options, learning_rate=options.learning_rate or RATE_SHARE * default_learning_rate(width))
 
 
 def _target(base: ResolvedModel, options: TeachingOptions, speech: Sequence[Utterance] = ()) -> Path:

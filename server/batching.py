@@ -13,7 +13,8 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,10 +23,12 @@ from asr.biasing.phrases import PhraseSet
 from asr.errors import LimitError, UnavailableError
 from asr.models.base import CPU_BATCH_SEGMENTS, DecodingOptions, Samples
 from asr.results import Hypothesis
-from asr.units import SAMPLE_RATE_HZ
-from server.turns import Turns
+from asr.units import HOP_SAMPLES, SAMPLE_RATE_HZ
+from server.turns import TenantTurns
 
 MAX_ATTEMPTS = 2
+FIRST_COST = 0.05  # worker seconds for a second of context, until one batch is done
+COST_WEIGHT = 0.2  # of the newest batch in the average
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class DecodeWork:
         options: how to search.
         context: feature frames in which the model hears it; segments of one context are decoded together.
         utterance: set for an open utterance of a model that hears only what is new of it: the stream and the number.
-        phrases: that it may hold; they change nothing in the search, so work with others or none shares a batch.
+        phrases: that it may hold; work with any shares no batch with work without, which would wait for their scoring.
     """
 
     model: str
@@ -65,7 +68,12 @@ class DecodeWork:
     @property
     def group(self) -> Hashable:
         """Equal for work that one batch may hold."""
-        return self.model, self.options, self.context, self.utterance is None
+        return self.model, self.options, self.context, self.utterance is None, bool(self.phrases)
+
+    @property
+    def context_s(self) -> float:
+        """Seconds that the model hears, the silence behind the segment included: its cost goes by them."""
+        return max(1, len(self.samples), self.context * HOP_SAMPLES) / SAMPLE_RATE_HZ
 
 
 class Worker(Protocol):
@@ -91,7 +99,7 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """When work was submitted (``time.monotonic()``), and the context variables of who did."""
+    """When work was submitted, by the queue's clock, and the context variables of who did."""
 
     at_s: float
     context: contextvars.Context
@@ -99,7 +107,7 @@ class Submitted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchTimes:
-    """A batch that was decoded, for who measures; times of ``time.monotonic()``."""
+    """A batch that was decoded, for who measures; times of the queue's clock."""
 
     model: str
     urgency: Urgency
@@ -114,14 +122,18 @@ class _Job:
     deadline_s: float
     number: int
     tenant: str = field(compare=False)
+    stream: str = field(compare=False)
     work: DecodeWork = field(compare=False)
     future: Future[list[Hypothesis]] = field(compare=False)
     submitted: Submitted = field(compare=False)
     attempts: int = field(default=0, compare=False)
+    charged_s: float = field(default=0.0, compare=False)  # worker seconds, by guess until it is done
+    num_alike: int = field(default=1, compare=False)  # streams that it shares its turn with, itself included
 
     @property
-    def audio_s(self) -> float:
-        return len(self.work.samples) / SAMPLE_RATE_HZ
+    def party(self) -> tuple[str, bool]:
+        """Whose turns it takes: of the streams with phrases, or without, of a tenant."""
+        return self.tenant, bool(self.work.phrases)
 
 
 class DecodeQueue:
@@ -132,6 +144,7 @@ class DecodeQueue:
         max_waiting: how much may wait.
         max_batch: how much is decoded together at most.
         observe: told of every batch that was decoded, on a thread of the queue.
+        clock: monotonic, s.
     """
 
     def __init__(
@@ -141,11 +154,14 @@ class DecodeQueue:
         max_waiting: int,
         max_batch: int = CPU_BATCH_SEGMENTS,
         observe: Callable[[BatchTimes], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_waiting, self._max_batch, self._observe = max_waiting, max_batch, observe
+        self._clock = clock
         self._numbers = itertools.count()
         self._jobs: list[_Job] = []
-        self._turns = {urgency: Turns() for urgency in Urgency}
+        self._turns = {urgency: TenantTurns() for urgency in Urgency}
+        self._cost = FIRST_COST
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self._num_idle = 0
@@ -164,7 +180,7 @@ class DecodeQueue:
             return sum(not job.future.cancelled() for job in self._jobs)
 
     def submit(
-        self, work: DecodeWork, urgency: Urgency, *, within_s: float = 0.0, tenant: str = ""
+        self, work: DecodeWork, urgency: Urgency, *, within_s: float = 0.0, tenant: str = "", stream: str = ""
     ) -> Future[list[Hypothesis]]:
         """Queue ``work``; cancel the future to take it back while it waits.
 
@@ -172,22 +188,23 @@ class DecodeQueue:
             work: the segment.
             urgency: finals go first.
             within_s: among equals the one whose time ends first goes first; nothing is dropped when it has.
-            tenant: whose it is; where several wait, each gets the same share of audio decoded.
+            tenant: whose it is; where several wait, each gets the same share of the workers' time.
+            stream: of which stream; one without phrases loses nothing to those of its tenant that have some.
 
         Raises:
             LimitError: the queue is full, and the tenant has its share of it.
             UnavailableError: the queue was closed.
         """
         future: Future[list[Hypothesis]] = Future()
-        now_s = time.monotonic()
+        now_s = self._clock()
         submitted = Submitted(now_s, contextvars.copy_context())
-        job = _Job(urgency, now_s + within_s, next(self._numbers), tenant, work, future, submitted)
+        job = _Job(urgency, now_s + within_s, next(self._numbers), tenant, stream, work, future, submitted)
         with self._changed:
             if self._closed.is_set():
                 raise _shutting_down()
             if len(self._jobs) >= self._max_waiting:
                 self._make_room(urgency, tenant)
-            self._turns[urgency].wait(tenant)
+            self._turns[urgency].wait(*job.party)
             self._jobs.append(job)
             self._changed.notify()
         return future
@@ -229,7 +246,7 @@ class DecodeQueue:
             running = [job for job in batch if job.attempts or job.future.set_running_or_notify_cancel()]
             if not running:
                 continue
-            taken_s = time.monotonic()
+            taken_s = self._clock()
             try:
                 results = worker.decode([job.work for job in running])
                 assert len(results) == len(running), (len(results), len(running))
@@ -240,6 +257,7 @@ class DecodeQueue:
                 for job in running:
                     job.future.set_exception(error)
             else:
+                self._settle(running, self._clock() - taken_s)
                 for job, hypotheses in zip(running, results, strict=True):
                     job.future.set_result(hypotheses)
                 self._tell(running, taken_s)
@@ -254,7 +272,7 @@ class DecodeQueue:
             urgency=first.urgency,
             submitted=tuple(job.submitted for job in jobs),
             taken_s=taken_s,
-            done_s=time.monotonic(),
+            done_s=self._clock(),
         )
         try:
             self._observe(times)
@@ -280,8 +298,9 @@ class DecodeQueue:
         turns = self._turns[urgency]
         equals = [job for job in self._jobs if job.urgency == urgency]
         first = _next(equals, turns)
-        turns.begin(first.tenant)
-        turns.charge(first.tenant, first.audio_s)
+        turns.begin(*first.party)
+        num_streams = _num_streams(equals)
+        self._charge(first, num_streams)
         if first.attempts:
             return [first]  # it may have killed its worker: no other work is put at risk
         fitting = [
@@ -293,10 +312,24 @@ class DecodeQueue:
         batch = [first]
         while fitting and len(batch) < min(share, self._max_batch):
             job = _next(fitting, turns)
-            turns.charge(job.tenant, job.audio_s)
+            self._charge(job, num_streams)
             fitting.remove(job)
             batch.append(job)
         return batch
+
+    def _charge(self, job: _Job, num_streams: Mapping[tuple[str, bool], int]) -> None:
+        """Charge a job that is taken with what such work took of late."""
+        job.charged_s, job.num_alike = self._cost * job.work.context_s, num_streams[job.party]
+        self._turns[job.urgency].charge(*job.party, job.charged_s, job.num_alike)
+
+    def _settle(self, jobs: Sequence[_Job], seconds: float) -> None:
+        """Charge a batch that is done with what it took instead, each job by what it let the model hear."""
+        cost = seconds / sum(job.work.context_s for job in jobs)
+        with self._changed:
+            self._cost += COST_WEIGHT * (cost - self._cost)
+            for job in jobs:
+                more_s = cost * job.work.context_s - job.charged_s
+                self._turns[job.urgency].charge(*job.party, more_s, job.num_alike)
 
     def _retry(self, jobs: Sequence[_Job], death: WorkerDiedError) -> None:
         """Once more for those who were not tried twice, ahead of their equals: they have waited already."""
@@ -312,6 +345,8 @@ class DecodeQueue:
             )
             job.future.set_exception(error)
         with self._changed:
+            for job in again:
+                self._turns[job.urgency].charge(*job.party, -job.charged_s, job.num_alike)
             self._jobs += again
             self._changed.notify(len(again))
 
@@ -321,9 +356,14 @@ class DecodeQueue:
         return bool(self._jobs) or self._closed.is_set()
 
 
-def _next(jobs: Sequence[_Job], turns: Turns) -> _Job:
-    """Of equally urgent jobs: of the tenant whose turn it is the one that is due first."""
-    return min(jobs, key=lambda job: (turns.clock(job.tenant), job))
+def _next(jobs: Sequence[_Job], turns: TenantTurns) -> _Job:
+    """Of equally urgent jobs: of those whose turn it is the one that is due first."""
+    return min(jobs, key=lambda job: (turns.clock(*job.party), job))
+
+
+def _num_streams(jobs: Sequence[_Job]) -> Counter[tuple[str, bool]]:
+    """Streams that wait, by whose turns they take."""
+    return Counter(party for party, _ in {(job.party, job.stream) for job in jobs})
 
 
 def _shutting_down() -> UnavailableError:

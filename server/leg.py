@@ -213,5 +213,7 @@ class Leg:
         is_open = urgency is Urgency.INTERIM
         utterance = (self._name, request.utterance_id) if is_open else None
         work = self._model.work(request.samples, options, utterance, self._phrases)
-        future = self._decodes.submit(work, urgency, within_s=within_s, tenant=self._tenant)
+        future = self._decodes.submit(
+            work, urgency, within_s=within_s, tenant=self._tenant, stream=self._name
+        )
         return Pending(self, request, future)

@@ -1,4 +1,4 @@
-"""Tenants that wait get equal shares of what is decoded, whatever each asks for; idling saves nothing."""
+"""Tenants that wait get equal shares of the workers' time, and phrases are paid by who has them; idling saves nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr.biasing.phrases import Phrase, PhraseSet
 from asr.errors import LimitError
 from asr.models.base import DecodingOptions
 from asr.results import Hypothesis
@@ -21,26 +22,38 @@ GREEDY = DecodingOptions(beam_size=1)
 MODELS = ("flood", "other")
 
 
+PHRASES = PhraseSet((Phrase(text="omeprazole"),))
+COST, COST_WITH_PHRASES = 0.1, 0.3  # of the engine, in seconds for a second of audio
+
+
 class Engine:
-    """A worker that waits until it may go on and then counts the audio of each tenant, which is its model's name."""
+    """A worker that waits until it may go on, then takes its own time and counts the audio of each tenant.
+
+    Its clock, ``now_s``, says what a batch took; the tenant is the first sample.
+    """
 
     def __init__(self, served_s: float) -> None:
+        self.now_s = 0.0
         self.go_on = threading.Event()
         self.enough = threading.Event()
         self.order: list[str] = []
+        self.seconds = 0.0  # that what was asked for took
         self.served = {"flood": 0.0, "other": 0.0}
         self._left_s = served_s
 
     def decode(self, batch: Sequence[DecodeWork]) -> list[list[Hypothesis]]:
         assert self.go_on.wait(10)
+        assert len({work.group for work in batch}) == 1
         for work in batch:
             tenant = MODELS[int(work.samples[0])]
             self.order.append(tenant)
+            audio_s = len(work.samples) / SAMPLE_RATE_HZ
+            self.now_s += audio_s * (COST_WITH_PHRASES if work.phrases else COST)
             if self._left_s > 0:
-                audio_s = len(work.samples) / SAMPLE_RATE_HZ
                 self.served[tenant] += audio_s
                 self._left_s -= audio_s
-        if self._left_s <= 0:
+        if self._left_s <= 0 and not self.enough.is_set():
+            self.seconds = self.now_s
             self.enough.set()
         return [[Hypothesis(text="")] for _ in batch]
 
@@ -51,9 +64,11 @@ class Engine:
         self.go_on.set()
 
 
-def _work(tenant: str, audio_s: float = 1.0, model: str = "m") -> DecodeWork:
+def _work(
+    tenant: str, audio_s: float = 1.0, model: str = "m", phrases: PhraseSet | None = None
+) -> DecodeWork:
     samples = np.broadcast_to(np.float32(MODELS.index(tenant)), int(audio_s * SAMPLE_RATE_HZ))
-    return DecodeWork(model=model, samples=samples, options=GREEDY)
+    return DecodeWork(model=model, samples=samples, options=GREEDY, phrases=phrases)
 
 
 @pytest.mark.parametrize("same_model", [True, False])
@@ -62,7 +77,7 @@ def test_a_flood_leaves_the_other_tenant_its_half(seed: int, same_model: bool) -
     """800 segments against 200, of 0.5 to 20 s, the flood's first: of the audio served while both wait, half each."""
     lengths = np.random.default_rng(seed).uniform(0.5, 20, 1000).tolist()
     engine = Engine(served_s=2500)
-    queue = DecodeQueue([engine], max_waiting=1000)
+    queue = DecodeQueue([engine], max_waiting=1000, clock=lambda: engine.now_s)
     for index, length_s in enumerate(lengths):
         tenant = "flood" if index < 800 else "other"
         model = "m" if same_model else tenant
@@ -115,6 +130,30 @@ def test_a_full_queue_refuses_who_filled_it_and_not_the_other() -> None:
         queue.submit(_work("other"), Urgency.FINAL, tenant="other")
     engine.go_on.set()
     queue.close()
+
+
+def _served_without_phrases(num_beside: int, beside: PhraseSet | None, seed: int) -> float:
+    """Seconds of audio in a second of the engine's, of six streams without phrases, all of which always wait."""
+    engine = Engine(served_s=3000)
+    queue = DecodeQueue([engine], max_waiting=3000, max_batch=4, clock=lambda: engine.now_s)
+    for index, length_s in enumerate(np.random.default_rng(seed).uniform(0.5, 20, 1200)):
+        stream = index % (6 + num_beside)
+        work = _work("other", length_s) if stream < 6 else _work("flood", length_s, phrases=beside)
+        queue.submit(work, Urgency.FINAL, stream=str(stream))
+    engine.go_on.set()
+    assert engine.enough.wait(30)
+    queue.close()
+    return engine.served["other"] / engine.seconds
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("num_beside", [6, 18])
+def test_a_stream_without_phrases_gets_as_much_beside_streams_that_have_some(
+    num_beside: int, seed: int
+) -> None:
+    """Six streams of one tenant beside others whose segments take three times as long, or do not: served as much."""
+    rates = [_served_without_phrases(num_beside, beside, seed) for beside in (None, PHRASES)]
+    assert rates[1] / rates[0] == pytest.approx(1, abs=0.1), rates
 
 
 def test_idling_saves_no_credit() -> None:

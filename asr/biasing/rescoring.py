@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from asr.biasing.retrieval import Match, PhraseIndex, max_matches
 
 NO_BOOST_SIMILARITY = 0.4  # below which a phrase has no boost at all
+TRIED_FIRST = 3  # before the others, of which fewer can win then
 _EDGES = re.compile(r"^(\W*)(.*?)([^\w]*)$", re.DOTALL)
 
 
@@ -52,11 +54,20 @@ class _Candidate:
         return Rewrite(self.text, log_prob, (*self.base.brought, *(match.phrase.text for match in in_order)))
 
 
+class _Tried(NamedTuple):
+    """A text that was scored; ``gain`` is its log probability and bonus over those of the first text, natural log."""
+
+    gain: float
+    log_prob: float
+    candidate: _Candidate
+
+
 def rescored(
     texts: Sequence[str],
     index: PhraseIndex,
     score: Callable[[Sequence[str]], Sequence[float]],
     num_tokens: Callable[[str], int],
+    at_most: Callable[[str], float] = lambda text: 0.0,
 ) -> Rewrite | None:
     """The text with the phrases that its audio says; None where the first one stays.
 
@@ -65,30 +76,36 @@ def rescored(
         index: of the phrases.
         score: log probability of each of several texts given the audio, natural log.
         num_tokens: of a phrase, as the model writes it.
+        at_most: log probability that a text cannot exceed; what cannot win with it is not scored.
     """
     bases = _read(texts, index, num_tokens)
     candidates = _candidates(bases, index, num_tokens)
     if not candidates:
         return None
-    before, *after = score([texts[0], *(one.text for one in candidates)])
-    gains = [log_prob - before + one.bonus for one, log_prob in zip(candidates, after, strict=True)]
-    first = max(range(len(gains)), key=gains.__getitem__)
-    if gains[first] <= 0:
+    (before,) = score(texts[:1])
+
+    def tried(some: Sequence[_Candidate], gained: float) -> list[_Tried]:
+        some = [one for one in some if at_most(one.text) - before + one.bonus > gained]
+        log_probs = score([one.text for one in some]) if some else ()
+        return [
+            _Tried(log_prob - before + one.bonus, log_prob, one)
+            for one, log_prob in zip(some, log_probs, strict=True)
+        ]
+
+    found = tried(candidates[:TRIED_FIRST], 0.0)
+    found += tried(candidates[TRIED_FIRST:], max([0.0, *(one.gain for one in found)]))
+    found.sort(key=lambda one: -one.gain)
+    if not found or found[0].gain <= 0:
         return None
-    best, gained = candidates[first].rewrite(after[first]), gains[first]
+    best = found[0]
     others = [
-        candidates[place]
-        for place in sorted(range(len(gains)), key=lambda place: -gains[place])
-        if candidates[place].base is not bases[0]
-        or gains[place] > 0  # else it lost against the text that it changes
+        one.candidate
+        for one in found
+        if one.candidate.base is not bases[0] or one.gain > 0  # else it lost against the text that it changes
     ]
-    together = _together(candidates[first], others, num_tokens)
-    for one, log_prob in zip(
-        together, score([one.text for one in together]) if together else (), strict=True
-    ):
-        if log_prob - before + one.bonus > gained:
-            best, gained = one.rewrite(log_prob), log_prob - before + one.bonus
-    return best
+    grown = tried(_together(best.candidate, others, num_tokens), best.gain)
+    best = max([best, *grown], key=lambda one: one.gain)
+    return best.candidate.rewrite(best.log_prob)
 
 
 def _read(texts: Sequence[str], index: PhraseIndex, num_tokens: Callable[[str], int]) -> list[_Text]:

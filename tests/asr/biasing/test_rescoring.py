@@ -84,3 +84,27 @@ def test_another_text_that_holds_a_phrase_has_its_boost_and_one_that_lacks_one_h
 
 def test_the_first_text_stays_where_no_phrase_is_near_any() -> None:
     assert rescore("the car", [Phrase(text="darunavir")], {"the car": -5.0}, "the bar", "a car") is None
+
+
+def test_what_cannot_win_is_not_scored_and_the_rest_is_as_it_was() -> None:
+    """Law: the bound changes how many texts are scored, never which one is written."""
+    phrases = [
+        Phrase(text=text) for text in ("darunavir", "darunavar", "fosfomycin", "navigator", "tenofovir")
+    ]
+    text = "mix Dara Navier and fosfa mycin and ten of a fear, navy gate or not"
+    index = PhraseIndex(PhraseSet(tuple(phrases)))
+    likely = {text: -9.0, text.replace("Dara Navier", "darunavir"): -8.0}
+    scored: list[str] = []
+
+    def score(texts: Sequence[str]) -> list[float]:
+        scored.extend(texts)
+        return [likely.get(one, -30.0) for one in texts]
+
+    found = []
+    for at_most in (lambda one: 0.0, lambda one: likely.get(one, -25.0)):
+        scored.clear()
+        found.append((rescored([text], index, score, lambda one: len(one) // 3, at_most), len(scored)))
+    assert (
+        found[0][0] == found[1][0] == Rewrite(text.replace("Dara Navier", "darunavir"), -8.0, ("darunavir",))
+    )
+    assert found[1][1] < found[0][1]

@@ -15,6 +15,8 @@ import pytest
 
 from training.import_command import copy_version
 
+pytestmark = pytest.mark.cluster
+
 CONFIG = """\
 [training]
 epochs = 2

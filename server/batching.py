@@ -55,7 +55,8 @@ class DecodeWork:
         options: how to search.
         context: feature frames in which the model hears it; segments of one context are decoded together.
         utterance: set for an open utterance of a model that hears only what is new of it: the stream and the number.
-        phrases: that it may hold; work with any shares no batch with work without, which would wait for their scoring.
+        phrases: that it may hold, those apart that its model carries.
+        carries_phrases: whether its model carries some.
     """
 
     model: str
@@ -64,11 +65,17 @@ class DecodeWork:
     context: int = 0
     utterance: tuple[str, int] | None = None
     phrases: PhraseSet | None = None
+    carries_phrases: bool = False
 
     @property
     def group(self) -> Hashable:
-        """Equal for work that one batch may hold."""
-        return self.model, self.options, self.context, self.utterance is None, bool(self.phrases)
+        """Equal for work that one batch may hold; work without phrases would wait for the scoring of others'."""
+        return self.model, self.options, self.context, self.utterance is None, self.seeks_phrases
+
+    @property
+    def seeks_phrases(self) -> bool:
+        """Whether phrases are looked for in it, which takes time of its own."""
+        return bool(self.phrases) or self.carries_phrases
 
     @property
     def context_s(self) -> float:
@@ -133,7 +140,7 @@ class _Job:
     @property
     def party(self) -> tuple[str, bool]:
         """Whose turns it takes: of the streams with phrases, or without, of a tenant."""
-        return self.tenant, bool(self.work.phrases)
+        return self.tenant, self.work.seeks_phrases
 
 
 class DecodeQueue:
@@ -189,7 +196,7 @@ class DecodeQueue:
             urgency: finals go first.
             within_s: among equals the one whose time ends first goes first; nothing is dropped when it has.
             tenant: whose it is; where several wait, each gets the same share of the workers' time.
-            stream: of which stream; one without phrases loses nothing to those of its tenant that have some.
+            stream: of which stream; the scoring of phrases takes time from those that have some, not from the others.
 
         Raises:
             LimitError: the queue is full, and the tenant has its share of it.
@@ -251,9 +258,11 @@ class DecodeQueue:
                 results = worker.decode([job.work for job in running])
                 assert len(results) == len(running), (len(results), len(running))
             except WorkerDiedError as death:
+                self._settle(running, self._clock() - taken_s)
                 self._retry(running, death)
                 worker.wait_alive()
             except BaseException as error:  # the batch boundary: whoever waits must learn of it
+                self._settle(running, self._clock() - taken_s)
                 for job in running:
                     job.future.set_exception(error)
             else:
@@ -323,7 +332,7 @@ class DecodeQueue:
         self._turns[job.urgency].charge(*job.party, job.charged_s, job.num_alike)
 
     def _settle(self, jobs: Sequence[_Job], seconds: float) -> None:
-        """Charge a batch that is done with what it took instead, each job by what it let the model hear."""
+        """Charge a batch that has ended, well or not, with what it took instead, each job by its context."""
         cost = seconds / sum(job.work.context_s for job in jobs)
         with self._changed:
             self._cost += COST_WEIGHT * (cost - self._cost)
@@ -345,8 +354,6 @@ class DecodeQueue:
             )
             job.future.set_exception(error)
         with self._changed:
-            for job in again:
-                self._turns[job.urgency].charge(*job.party, -job.charged_s, job.num_alike)
             self._jobs += again
             self._changed.notify(len(again))
 

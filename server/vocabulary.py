@@ -41,9 +41,8 @@ class PhraseChange:
     @property
     def num_bytes(self) -> int:
         """What it takes while it waits, about."""
-        return sum(len(one.text) for one in self.phrases or ()) + sum(
-            len(one.text) + len(one.reason) for one in self.applied.phrases
-        )
+        kept = sum(len(form) for one in self.phrases or () for form in (one.text, *one.sounds_like))
+        return kept + sum(len(one.text) + len(one.reason) for one in self.applied.phrases)
 
 
 ServedInput = bytes | Finalize | Marker | PhraseChange

@@ -72,6 +72,7 @@ class _Worker:
             "languages": recognizer.languages,
             "own_length": recognizer.resolved.own_length,
             "is_incremental": reference in self._partials,
+            "carries_phrases": recognizer.resolved.phrases is not None,
             "memory_bytes": self._memory_bytes[reference],
         }
 

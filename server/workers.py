@@ -55,6 +55,7 @@ class ServedModel:
         languages: that a request may name.
         own_length: whether segments are heard at their own length.
         is_incremental: whether of an open utterance only what is new is heard.
+        carries_phrases: whether it looks for phrases of its own in whatever it hears.
         memory_bytes: that its weights take in each worker, by the size of the files that are loaded.
     """
 
@@ -65,6 +66,7 @@ class ServedModel:
     languages: tuple[str, ...]
     own_length: bool = False
     is_incremental: bool = False
+    carries_phrases: bool = False
     memory_bytes: int = 0
 
     @property
@@ -97,6 +99,7 @@ class ServedModel:
             context=own_frames(len(samples)) if own else WHISPER_WINDOW_FRAMES,
             utterance=utterance if self.is_incremental else None,
             phrases=None if self.is_incremental and utterance is not None else phrases,
+            carries_phrases=self.carries_phrases,
         )
 
 

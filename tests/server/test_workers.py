@@ -57,7 +57,7 @@ def test_a_process_says_what_this_one_says_in_a_batch_and_alone(
     assert model.memory_bytes > 10 << 20
 
 
-def test_segments_with_other_phrases_or_none_share_a_batch_and_get_their_own(
+def test_segments_with_other_phrases_or_none_get_their_own_in_one_batch(
     group: WorkerGroup, model: ServedModel, drug_audio: dict[str, Any]
 ) -> None:
     segments = {drug: segment_recording(samples)[0].samples for drug, samples in drug_audio.items()}
@@ -67,7 +67,9 @@ def test_segments_with_other_phrases_or_none_share_a_batch_and_get_their_own(
         for said in segments
         for told in (*segments, "")
     }
-    assert len({work.group for work in works.values()}) == 1
+    assert {work.group for work in works.values() if work.phrases} != {
+        work.group for work in works.values() if not work.phrases
+    }
     batch = dict(zip(works, group.workers[0].decode(list(works.values())), strict=True))
     for (said, told), hypotheses in batch.items():
         assert (said in hypotheses[0].text) == (said == told)

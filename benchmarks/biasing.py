@@ -287,7 +287,7 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument("--distractors", type=Path, help="phrases that nobody says, one a line")
     parser.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="of distractors")
     parser.add_argument("--unrelated", type=Path, help="manifest of speech without any of the phrases")
-    parser.add_argument("--boost", type=float, default=7.0, help="of each phrase [7]")
+    parser.add_argument("--boost", type=float, default=8.0, help="of each phrase [8]")
     parser.add_argument("--language", default=None, help="code of the speech [the model's]")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--plot", type=Path, help="where to draw F1 and cost, .svg or .png")

@@ -21,7 +21,7 @@ from asr.biasing.spoken import BUILT_IN
 from asr.data.glossary import read_lines
 from asr.errors import InputError, OptionError
 
-DEFAULT_BOOST = 7.0
+DEFAULT_BOOST = 8.0
 MAX_BOOST = 20.0
 MAX_CHARACTERS = 100
 MAX_WORDS = 8
@@ -37,7 +37,8 @@ class Phrase:
 
     Attributes:
         text: as it is to be written, at most 100 characters and 8 words.
-        boost: how much is forgiven where audio and phrase differ, natural log a token; above 0, at most 20.
+        boost: how much is forgiven where audio and phrase differ, natural log a token of the words that it brings; above
+            0, at most 20.
         sounds_like: other spellings under which it may be heard, at most 10.
         critical: looked for ahead of others where an utterance resembles many.
     """
@@ -117,7 +118,8 @@ def phrase_set(
     """The set that a request means, and what became of each of its phrases.
 
     Args:
-        phrases: as they were asked for; ``$NAME`` in one stands for each item of that class.
+        phrases: as they were asked for; ``$NAME`` in one stands for each item of that class, and is refused if one of the
+            phrases that it stands for is.
         classes: items by name, without the dollar sign.
         max_phrases: of the set, its classes written out.
 
@@ -131,6 +133,9 @@ def phrase_set(
         reason = _refusal(phrase, items, kept)
         if not reason:
             for one in _written_out(phrase, items):
+                if reason := _unheard(one.text):
+                    reason = f"of its class {one.text!r}: {reason}"
+                    break
                 kept.setdefault(one.text.casefold(), one)
                 if len(kept) > max_phrases:
                     raise OptionError(
@@ -230,12 +235,22 @@ def _refusal(phrase: Phrase, items: Mapping[str, Sequence[str]], kept: Mapping[s
             return f"there is no class {name}, or it is empty; there are {known}"
     if len(built_in) > 1:
         return f"{len(built_in)} of {', '.join(BUILT_IN)} in it; one is allowed"
-    if not any(letter.isalpha() for letter in phrase.text):
-        return "no letter in it, so that nothing can be heard of it; write numbers as they are spoken"
-    if len(phrase.text.split()) > MAX_WORDS:
-        return f"{len(phrase.text.split())} words; at most {MAX_WORDS}: give the part that is misheard"
+    if names and phrase.sounds_like:
+        return (
+            f"it names {names[0]} and has {len(phrase.sounds_like)} other spellings, which are looked for as they stand; "
+            "leave them out, or write the phrases out without the class"
+        )
     if phrase.text.casefold() in kept:
         return "it is asked for twice; the first one counts"
+    return _unheard(phrase.text)
+
+
+def _unheard(text: str) -> str:
+    """Why nothing can be heard of a phrase; "" if it can."""
+    if not any(letter.isalpha() for letter in text):
+        return "no letter in it, so that nothing can be heard of it; write numbers as they are spoken"
+    if len(text.split()) > MAX_WORDS:
+        return f"{len(text.split())} words; at most {MAX_WORDS}: give the part that is misheard"
     return ""
 
 

@@ -1,8 +1,9 @@
 """Whether an utterance says a phrase: the text with the phrase in its place, scored by the model on the same audio.
 
-A phrase wins where the text with it, with its boost, is likelier than without. The boost grows with the phrase's tokens
-and with how much the replaced words sound like it, and is bounded: words of which the model is sure stay, and where
-there are none, no phrase can come.
+A phrase wins where the text with it, with its boost, is likelier than without. The boost is for the words that it
+brings and grows with their tokens, since rare words are written with many, and with how much the replaced words sound
+like it. It is bounded: a common word for another, or a number for another, comes only if the model nearly says so itself,
+and where there are no words, no phrase can come.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from asr.biasing.retrieval import Match, PhraseIndex, max_matches
+from asr.biasing.phrases import Phrase
+from asr.biasing.retrieval import Match, PhraseIndex, max_matches, written
 
 NO_BOOST_SIMILARITY = 0.4  # below which a phrase has no boost at all
 TRIED_FIRST = 3  # before the others, of which fewer can win then
+WHOLE_WORD = 0.5  # tokens that the first one of a word counts for: a word of one token is a common one
 _EDGES = re.compile(r"^(\W*)(.*?)([^\w]*)$", re.DOTALL)
 
 
@@ -30,11 +33,39 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A text of the search; ``bonus`` is that of the phrases it holds less that of those the first text holds."""
+    """A text of the search; ``bonus`` is for the phrases it holds, less what those of the first text lose in it."""
 
     words: list[str]
     bonus: float
     brought: tuple[str, ...]
+
+
+class _Boosts:
+    """What phrases are worth in place of the first text's words."""
+
+    def __init__(self, first: Sequence[str], num_tokens: Callable[[str], int]) -> None:
+        self._first, self._num_tokens = first, num_tokens
+
+    def brought(self, match: Match, *, is_heard: bool = False) -> float:
+        """Of a phrase of another text, for its words that the first one lacks; ``is_heard`` if it sounds the same."""
+        return _likeness(match) * self._worth(match.phrase, self._first, any_number=is_heard)
+
+    def lost(self, match: Match, words: Sequence[str]) -> float:
+        """Of a phrase of the first text, for its words that ``words`` lack."""
+        return self._worth(match.phrase, words, any_number=True)
+
+    def _worth(self, phrase: Phrase, words: Sequence[str], *, any_number: bool) -> float:
+        known, numbers = (
+            {written(word, phrase) for word in words},
+            "".join(filter(str.isdigit, "".join(words))),
+        )
+        tokens = 0.0
+        for word in phrase.text.split():
+            digits = "".join(filter(str.isdigit, word))
+            is_other_number = digits and numbers and digits not in numbers and not any_number
+            if written(word, phrase) not in known and not is_other_number:
+                tokens += self._num_tokens(word) - 1 + WHOLE_WORD
+        return phrase.boost * tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +109,25 @@ def rescored(
         num_tokens: of a phrase, as the model writes it.
         at_most: log probability that a text cannot exceed; what cannot win with it is not scored.
     """
-    bases = _read(texts, index, num_tokens)
-    candidates = _candidates(bases, index, num_tokens)
+    if not texts[0].split():
+        return None
+    boosts = _Boosts(texts[0].split(), num_tokens)
+    bases = _read(texts, index, boosts)
+    candidates = _candidates(bases, index, boosts)
     if not candidates:
         return None
     (before,) = score(texts[:1])
 
-    def tried(some: Sequence[_Candidate], gained: float) -> list[_Tried]:
-        some = [one for one in some if at_most(one.text) - before + one.bonus > gained]
+    def tried(some: Sequence[_Candidate], best: _Tried | None = None) -> list[_Tried]:
+        some = [one for one in some if at_most(one.text) - before + one.bonus > _to_beat(one, best)]
         log_probs = score([one.text for one in some]) if some else ()
         return [
             _Tried(log_prob - before + one.bonus, log_prob, one)
             for one, log_prob in zip(some, log_probs, strict=True)
         ]
 
-    found = tried(candidates[:TRIED_FIRST], 0.0)
-    found += tried(candidates[TRIED_FIRST:], max([0.0, *(one.gain for one in found)]))
+    found = tried(candidates[:TRIED_FIRST])
+    found += tried(candidates[TRIED_FIRST:], max(found, key=lambda one: one.gain, default=None))
     found.sort(key=lambda one: -one.gain)
     if not found or found[0].gain <= 0:
         return None
@@ -103,12 +137,12 @@ def rescored(
         for one in found
         if one.candidate.base is not bases[0] or one.gain > 0  # else it lost against the text that it changes
     ]
-    grown = tried(_together(best.candidate, others, num_tokens), best.gain)
+    grown = tried(_together(best.candidate, others, boosts))
     best = max([best, *grown], key=lambda one: one.gain)
     return best.candidate.rewrite(best.log_prob)
 
 
-def _read(texts: Sequence[str], index: PhraseIndex, num_tokens: Callable[[str], int]) -> list[_Text]:
+def _read(texts: Sequence[str], index: PhraseIndex, boosts: _Boosts) -> list[_Text]:
     """Each different text once, with the phrases that it holds as they are to be written."""
     bases: list[_Text] = []
     first: list[Match] = []
@@ -117,24 +151,20 @@ def _read(texts: Sequence[str], index: PhraseIndex, num_tokens: Callable[[str], 
         held = index.held(words)
         first = held if not bases else first
         known = {match.phrase.text for match in first}
-        bonus = sum(_bonus(match, num_tokens) for match in held) - sum(
-            _bonus(match, num_tokens) for match in first
-        )
+        bonus = sum(map(boosts.brought, held)) - sum(boosts.lost(match, words) for match in first)
         bases.append(
             _Text(words, bonus, tuple(one.phrase.text for one in held if one.phrase.text not in known))
         )
     return bases
 
 
-def _candidates(
-    bases: Sequence[_Text], index: PhraseIndex, num_tokens: Callable[[str], int]
-) -> list[_Candidate]:
+def _candidates(bases: Sequence[_Text], index: PhraseIndex, boosts: _Boosts) -> list[_Candidate]:
     """Texts with a phrase that the first one has not, the likeliest first; no more than one text would be tried with."""
     found: dict[str, tuple[float, _Candidate]] = {}
     for base in bases:
         ranked = [(1.0, _Candidate(base, (), base.bonus))] if base.brought else []
         for match in index.matches(base.words):
-            bonus = base.bonus + _bonus(match, num_tokens)
+            bonus = base.bonus + boosts.brought(match, is_heard=match.similarity == 1)
             ranked.append((match.rank, _Candidate(base, (match,), bonus)))
         for rank, one in ranked:
             if (text := one.text) not in found or found[text][1].bonus < one.bonus:
@@ -143,9 +173,7 @@ def _candidates(
     return [one for _, one in ordered[: max_matches(len(bases[0].words))]]
 
 
-def _together(
-    best: _Candidate, others: Sequence[_Candidate], num_tokens: Callable[[str], int]
-) -> list[_Candidate]:
+def _together(best: _Candidate, others: Sequence[_Candidate], boosts: _Boosts) -> list[_Candidate]:
     """The best one with one, two and more of the others in the same text, none in the place of another."""
     grown = [best]
     for other in others:
@@ -155,14 +183,24 @@ def _together(
             and other.matches
             and not any(_meet(other.matches[0], one) for one in placed)
         ):
-            bonus = grown[-1].bonus + _bonus(other.matches[0], num_tokens)
+            match = other.matches[0]
+            bonus = grown[-1].bonus + boosts.brought(match, is_heard=match.similarity == 1)
             grown.append(_Candidate(best.base, (*placed, *other.matches), bonus))
     return grown[1:]
 
 
-def _bonus(match: Match, num_tokens: Callable[[str], int]) -> float:
-    likeness = max(0.0, match.similarity - NO_BOOST_SIMILARITY) / (1 - NO_BOOST_SIMILARITY)
-    return match.phrase.boost * num_tokens(match.phrase.text) * likeness
+def _likeness(match: Match) -> float:
+    return max(0.0, match.similarity - NO_BOOST_SIMILARITY) / (1 - NO_BOOST_SIMILARITY)
+
+
+def _to_beat(one: _Candidate, best: _Tried | None) -> float:
+    """The gain without which a text is of no use: the best one's, unless both may be written."""
+    if best is None or best.gain <= 0:
+        return 0.0
+    is_beside = one.base is best.candidate.base and not any(
+        _meet(match, other) for match in one.matches for other in best.candidate.matches
+    )
+    return 0.0 if is_beside else best.gain
 
 
 def _meet(one: Match, other: Match) -> bool:

@@ -12,14 +12,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from asr.biasing.phrases import Phrase, PhraseSet
+from asr.biasing.phrases import MAX_WORDS, Phrase, PhraseSet
 from asr.biasing.sounds import SoundTable, letters
 from asr.biasing.spoken import BUILT_IN, runs
 
 MIN_SIMILARITY = 0.55  # below it, in English, one in 250 of those tried is what is said (docs/experiments.md)
 SPANS_WITHIN = 0.12  # of a phrase's best span, for another of it to be tried
 SPANS_A_PHRASE = 2
-MAX_SPAN_WORDS = 7
+MAX_SPAN_WORDS = MAX_WORDS + 1  # so that the longest phrase is found where it is said
 MATCHES, WORDS_A_MATCH, MAX_MATCHES = 5, 4, 16  # 5, and one more for every 4 words; at most 16
 CRITICAL_AHEAD = 0.05
 _KEPT_INDICES = 64
@@ -107,9 +107,13 @@ class PhraseIndex:
         phrase = self._exact.get(letters(text))
         if phrase is None:
             return False
-        plain = text.strip(_PUNCTUATION)
-        is_cased = any(letter.isupper() for letter in phrase.text[1:])
-        return plain == phrase.text if is_cased else plain.casefold() == phrase.text.casefold()
+        return written(text, phrase) == written(phrase.text, phrase)
+
+
+def written(text: str, phrase: Phrase) -> str:
+    """``text`` without punctuation around it, and in one case unless the phrase has capitals of its own."""
+    plain = text.strip(_PUNCTUATION)
+    return plain if any(letter.isupper() for letter in phrase.text[1:]) else plain.casefold()
 
 
 def max_matches(num_words: int) -> int:
@@ -144,7 +148,8 @@ def _makes_way(words: Sequence[str], held: tuple[int, int], match: Match) -> boo
     if match.start >= end or start >= match.end:
         return True
     covers = match.start <= start and end <= match.end and match.end - match.start > end - start
-    return covers and letters("".join(words[start:end])) in letters(match.phrase.text)
+    said, wanted = letters("".join(words[start:end])), letters(match.phrase.text)
+    return covers and said in wanted and said != wanted
 
 
 @lru_cache(maxsize=_KEPT_INDICES)

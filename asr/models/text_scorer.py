@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +15,18 @@ class TextScorer:
     """Log probabilities, natural log, of texts as tokens, given the audio of one utterance.
 
     Args:
-        tokens: of the known text.
-        log_probs: (U,) of each of them, given those before it.
+        tokens: of the known text, with the end of the text as every text has it.
+        known: gives (U,) of each of them, given those before it; asked once, if at all.
         score: log probability of each of several texts; asked for all but the known one.
     """
 
     def __init__(
         self,
         tokens: Sequence[int],
-        log_probs: NDArray[np.float64],
+        known: Callable[[], NDArray[np.float64]],
         score: Callable[[Sequence[list[int]]], list[float]],
     ) -> None:
-        assert len(tokens) == len(log_probs), (len(tokens), len(log_probs))
-        self._tokens, self._score = list(tokens), score
-        self._ahead = np.concatenate([[0.0], np.cumsum(log_probs)])  # of the first n tokens
-        # of all other tokens together in the place of each
-        self._others = np.log(np.maximum(-np.expm1(log_probs), MIN_OTHERS_PROB))
+        self._tokens, self._ask, self._score = list(tokens), known, score
 
     def log_probs(self, rows: Sequence[list[int]]) -> list[float]:
         """Of each text."""
@@ -42,3 +39,19 @@ class TextScorer:
         length = min(len(tokens), len(self._tokens))
         shared = next((place for place in range(length) if tokens[place] != self._tokens[place]), length)
         return float(self._ahead[shared] + (self._others[shared] if shared < length else 0.0))
+
+    @cached_property
+    def _known(self) -> NDArray[np.float64]:
+        known = self._ask()
+        assert len(known) == len(self._tokens), (len(known), len(self._tokens))
+        return known
+
+    @cached_property
+    def _ahead(self) -> NDArray[np.float64]:
+        """(U + 1,) of the first n tokens."""
+        return np.concatenate([[0.0], np.cumsum(self._known)])
+
+    @cached_property
+    def _others(self) -> NDArray[np.float64]:
+        """(U,) of all other tokens together in the place of each."""
+        return np.log(np.maximum(-np.expm1(self._known), MIN_OTHERS_PROB))

@@ -242,11 +242,14 @@ class CTranslate2Whisper:
         generated, looped = self._generate(outputs, prompt, options, wanted_texts, again)
         heard = [looped.get(index, outputs[index : index + 1]) for index in range(len(outputs))]
         best = [self._best(result) for result in generated]
-        aligned = self._bias(best, generated, heard, prompt, durations, language, options, phrases)
+        for index, wanted in enumerate(phrases):
+            if wanted and not is_silence(generated[index].no_speech_prob, best[index].score):
+                near = _near_speech(heard[index], durations[index])
+                others = generated[index].sequences_ids[1:]
+                best[index] = self._biased(best[index], others, wanted, near, prompt, language)
         words: list[tuple[Word, ...]] = [()] * len(best)
         if options.word_times:
-            for index, alignment in aligned.items():
-                words[index] = self._words(best[index].tokens, alignment, durations[index], language)
+            words = self._align(heard, prompt, [one.tokens for one in best], durations, language)
         return [
             self._hypotheses(
                 result, best[index], words[index], LOOP if index in looped else "", options.max_alternatives
@@ -263,70 +266,50 @@ class CTranslate2Whisper:
     def _text(self, tokens: list[int]) -> str:
         return " ".join(self._tokenizer.decode(tokens).split())
 
-    def _bias(
-        self, best: list[_Searched], generated: Sequence[Any], heard: list[Encoded], prompt: list[int],
-        durations: list[float], language: str | None, options: DecodingOptions,
-        phrases: Sequence[PhraseSet | None],
-    ) -> dict[int, Any]:  # fmt: skip
-        """Put phrases into the ``best`` texts that say them; the alignments of those that have words, by index.
-
-        What ``heard`` holds of utterances with phrases is cut behind the speech.
-        """
-        wanted = {
-            index: some
-            for index, some in enumerate(phrases)
-            if some and not is_silence(generated[index].no_speech_prob, best[index].score)
-        }
-        for index in wanted:
-            heard[index] = _near_speech(heard[index], durations[index])
-        first = range(len(best)) if options.word_times else list(wanted)
-        aligned = self._align(heard, prompt, best, durations, first)
-        changed = []
-        for index, some in wanted.items():
-            known = _log_probs(aligned[index]) if index in aligned else np.zeros(0)
-            score = partial(self._text_log_probs, heard[index], prompt)
-            scorer = TextScorer(best[index].tokens, known, score)
-            found = self._biased(best[index], generated[index].sequences_ids[1:], some, scorer, language)
-            if found is not best[index]:
-                best[index] = found
-                changed.append(index)
-        if options.word_times:
-            aligned |= self._align(heard, prompt, best, durations, changed)
-        return aligned
-
     def _biased(
-        self, best: _Searched, others: Sequence[Sequence[int]], phrases: PhraseSet, scorer: TextScorer,
-        language: str | None,
+        self, best: _Searched, others: Sequence[Sequence[int]], phrases: PhraseSet, output: Encoded,
+        prompt: list[int], language: str | None,
     ) -> _Searched:  # fmt: skip
         """What was found, or it or one of the ``others`` with phrases that its audio says (``asr.biasing.rescoring``)."""
-        text = self._text(best.tokens)
+        end, text = self._tokenizer.end_of_text, self._text(best.tokens)
         texts = [text, *(self._text(self._text_tokens(other)) for other in others)]
 
-        def tokens_of(one: str) -> list[int]:
+        def row(one: str) -> list[int]:
             # the search may have written its text with other tokens than the tokenizer would
-            return best.tokens if one == text else self._tokenizer.encode(one)
+            return [*(best.tokens if one == text else self._tokenizer.encode(one)), end]
 
+        def log_probs(rows: Sequence[list[int]]) -> list[NDArray[np.float64]]:
+            return self._token_log_probs(output, prompt, rows)
+
+        scorer = TextScorer(
+            row(text),
+            lambda: log_probs([row(text)])[0],
+            lambda rows: [float(one.sum()) for one in log_probs(rows)],
+        )
         rewrite = rescored(
             texts,
             index_of(phrases, is_english=(language or ENGLISH) == ENGLISH),
-            lambda some: scorer.log_probs([tokens_of(one) for one in some]),
+            lambda some: scorer.log_probs([row(one) for one in some]),
             lambda phrase: len(self._tokenizer.encode(phrase)),
-            lambda one: scorer.at_most(tokens_of(one)),
+            lambda one: scorer.at_most(row(one)),
         )
         if rewrite is None:
             return best
         tokens = self._tokenizer.encode(rewrite.text)
         return _Searched(tokens, rewrite.log_prob / (len(tokens) + 1))
 
-    def _text_log_probs(self, output: Encoded, prompt: list[int], rows: Sequence[list[int]]) -> list[float]:
-        """Log probabilities, natural log, of several texts as tokens, given one encoder output (1, E, D)."""
-        scores: list[float] = []
+    def _token_log_probs(
+        self, output: Encoded, prompt: list[int], rows: Sequence[list[int]]
+    ) -> list[NDArray[np.float64]]:
+        """Log probabilities (U,), natural log, of the tokens of several texts, given one encoder output (1, E, D)."""
+        found: list[NDArray[np.float64]] = []
         for start in range(0, len(rows), SCORED_TOGETHER):
             some = list(rows[start : start + SCORED_TOGETHER])
             heard = self._storage.from_array(np.repeat(output, len(some), axis=0))
             aligned = self._model.align(heard, prompt, some, [UNTIMED_FRAMES] * len(some))
-            scores += [float(_log_probs(one).sum()) for one in aligned]
-        return scores
+            probs = [np.asarray(one.text_token_probs, np.float64) for one in aligned]
+            found += [np.log(np.maximum(one, MIN_PROB)) for one in probs]
+        return found
 
     def _generate(
         self, outputs: Any, prompt: list[int], options: DecodingOptions, num_texts: int,
@@ -389,38 +372,30 @@ class CTranslate2Whisper:
         return hypotheses
 
     def _align(
-        self, heard: Sequence[Encoded], prompt: list[int], texts: Sequence[_Searched], durations: list[float],
-        indices: Sequence[int],
-    ) -> dict[int, Any]:  # fmt: skip
-        """CTranslate2's alignment of each text at ``indices`` that has a word, by its index.
-
-        It holds the tokens' probabilities, and a path by dynamic time warping over the alignment heads' cross attention
-        (openai/whisper).
-        """
-        found: dict[int, Any] = {}
-        for context in {heard[index].shape[1] for index in indices}:
-            spoken = [index for index in indices if texts[index].tokens and heard[index].shape[1] == context]
+        self, heard: Sequence[Encoded], prompt: list[int], tokens: list[list[int]], durations: list[float],
+        language: str | None,
+    ) -> list[tuple[Word, ...]]:  # fmt: skip
+        """Word times by dynamic time warping over the alignment heads' cross attention (openai/whisper)."""
+        words: list[tuple[Word, ...]] = [()] * len(tokens)
+        for context in {output.shape[1] for output in heard}:
+            spoken = [index for index, row in enumerate(tokens) if row and heard[index].shape[1] == context]
             if not spoken:
                 continue
             aligned = self._model.align(
                 self._storage.from_array(np.concatenate([heard[index] for index in spoken])),
                 prompt,
-                [texts[index].tokens for index in spoken],
+                [tokens[index] for index in spoken],
                 [max(2, math.ceil(durations[index] * SAMPLE_RATE_HZ / HOP_SAMPLES)) for index in spoken],
             )
-            found |= dict(zip(spoken, aligned, strict=True))
-        return found
-
-    def _words(
-        self, tokens: list[int], alignment: Any, duration_s: float, language: str | None
-    ) -> tuple[Word, ...]:
-        grouped = self._tokenizer.words(tokens, language)
-        return timed_words(
-            [(word.text, word.num_tokens) for word in grouped],
-            token_starts(alignment.alignments, len(tokens)),
-            list(alignment.text_token_probs),
-            duration_s,
-        )
+            for index, alignment in zip(spoken, aligned, strict=True):
+                grouped = self._tokenizer.words(tokens[index], language)
+                words[index] = timed_words(
+                    [(word.text, word.num_tokens) for word in grouped],
+                    token_starts(alignment.alignments, len(tokens[index])),
+                    list(alignment.text_token_probs),
+                    durations[index],
+                )
+        return words
 
 
 def _near_speech(output: Encoded, duration_s: float) -> Encoded:
@@ -428,8 +403,3 @@ def _near_speech(output: Encoded, duration_s: float) -> Encoded:
     if 2 * output.shape[1] < WHISPER_WINDOW_FRAMES:
         return output
     return np.ascontiguousarray(output[:, : math.ceil(duration_s / ENCODER_FRAME_S) + SCORED_BEHIND_FRAMES])
-
-
-def _log_probs(alignment: Any) -> NDArray[np.float64]:
-    """(U,) natural logs."""
-    return np.log(np.maximum(np.asarray(alignment.text_token_probs, np.float64), MIN_PROB))

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from asr.biasing.phrases import MAX_PHRASES, Phrase, PhraseSet, combined, format_phrases, read_phrases
+from asr.biasing.phrases import (
+    DEFAULT_BOOST,
+    MAX_PHRASES,
+    Phrase,
+    PhraseSet,
+    combined,
+    format_phrases,
+    read_phrases,
+)
 from asr.data.glossary import Term
 from asr.errors import ChecksumError, OptionError
 from asr.models.bundled import unpack_bundled
@@ -64,7 +72,7 @@ def test_a_version_carries_what_was_written(reference: str) -> None:
     carried = resolve_model(reference).phrases
     assert carried is not None
     assert [(one.text, one.critical, one.boost) for one in carried] == [
-        ("apixaban", True, 7.0), ("sertraline", False, 6.0),
+        ("apixaban", True, DEFAULT_BOOST), ("sertraline", False, 6.0),
     ]  # fmt: skip
 
 

@@ -69,6 +69,16 @@ def test_phrases_of_others_change_nothing(
     assert "darunavir" in together[0][0].text and "darunavir" not in together[-1][0].text
 
 
+def test_phrases_that_are_not_written_change_neither_times_nor_confidence(
+    recognizer: Recognizer, spoken: dict[str, Samples]
+) -> None:
+    """Law: where no phrase comes, a segment's words are those without phrases."""
+    near = phrases("please sent", "forty-three boxes", "the trained", "half past eleven", "the liberty")
+    for samples in spoken.values():
+        plain, told = (recognizer.decode([samples], DecodingOptions(), [some])[0][0] for some in (None, near))
+        assert told.text == plain.text and told.words == plain.words
+
+
 def test_a_thousand_unrelated_phrases_change_no_word(
     recognizer: Recognizer, spoken: dict[str, Samples]
 ) -> None:

@@ -39,8 +39,51 @@ def test_no_boost_is_large_enough_for_what_sounds_otherwise() -> None:
     assert rescore(text, [Phrase(text="darunavir", boost=20.0)], {text: -5.0, WITH: -5.0}) is None
 
 
-def test_where_there_are_no_words_no_phrase_comes() -> None:
-    assert rescore("", [Phrase(text="darunavir", boost=20.0)], {"": -50.0, "darunavir": 0.0}) is None
+@pytest.mark.parametrize("others", [(), ("Dara Navier", "darunavir")])
+def test_where_there_are_no_words_no_phrase_comes(others: tuple[str, ...]) -> None:
+    phrases = [Phrase(text="darunavir", boost=20.0)]
+    assert rescore("", phrases, {"": -50.0, "darunavir": 0.0}, *others) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase", "likely"),
+    [
+        (
+            "please turn on the kitchen light",
+            "turn off the kitchen light",
+            "please turn off the kitchen light",
+        ),
+        ("take 50 milligrams a day", "40 milligrams", "take 40 milligrams a day"),
+        ("it is high blood pressure", "low blood pressure", "it is low blood pressure"),
+        ("flight number 815 to Boston", "flight number 850", "flight number 850 to Boston"),
+    ],
+)
+@pytest.mark.parametrize("is_in_beam", [False, True])
+def test_a_common_word_or_number_stays_where_the_model_is_sure_of_it(
+    text: str, phrase: str, likely: str, is_in_beam: bool
+) -> None:
+    """Whatever else of the phrase is there, and though a search has it, too: e to the 5th less likely is not said."""
+    others = [likely] if is_in_beam else []
+    phrases = [Phrase(text=phrase)]
+    index = PhraseIndex(PhraseSet(tuple(phrases)))
+    found = rescored(
+        [text, *others], index, scores({text: -1.0, likely: -6.0}), lambda word: len(word.split())
+    )
+    assert found is None
+
+
+def test_a_phrase_that_is_written_otherwise_is_put_as_it_was_asked_for() -> None:
+    for text, phrase in (("fly the a 320 today", "A320"), ("ask open ai first", "OpenAI")):
+        with_it = text.replace("a 320", phrase).replace("open ai", phrase)
+        assert rescore(text, [Phrase(text=phrase)], {text: -5.0, with_it: -7.0}) == Rewrite(
+            with_it, -7.0, (phrase,)
+        )
+
+
+def test_what_the_search_loses_of_a_phrase_counts_against_it() -> None:
+    first, other = "mix darunavir and fosfomycin", "mix Dara Navier and fosfomycin"
+    phrases = [Phrase(text="darunavir"), Phrase(text="fosfomycin")]
+    assert rescore(first, phrases, {first: -9.0, other: -5.0}, other) is None
 
 
 def test_two_phrases_are_both_written_where_both_are_said() -> None:
@@ -87,24 +130,35 @@ def test_the_first_text_stays_where_no_phrase_is_near_any() -> None:
 
 
 def test_what_cannot_win_is_not_scored_and_the_rest_is_as_it_was() -> None:
-    """Law: the bound changes how many texts are scored, never which one is written."""
-    phrases = [
-        Phrase(text=text) for text in ("darunavir", "darunavar", "fosfomycin", "navigator", "tenofovir")
-    ]
-    text = "mix Dara Navier and fosfa mycin and ten of a fear, navy gate or not"
+    """Law: a bound that holds changes how many texts are scored, not which phrases of the first text are written."""
+    said = {
+        "Dara Navier": "darunavir",
+        "fosfa mycin": "fosfomycin",
+        "ten of a fear": "tenofovir",
+        "a pixel ban": "apixaban",
+    }
+    phrases = [Phrase(text=text) for text in (*said.values(), "darunavar", "navigator", "fosfamide", "tenor")]
+    heard = "mix " + " and ".join(said) + ", navy gate or not"
     index = PhraseIndex(PhraseSet(tuple(phrases)))
-    likely = {text: -9.0, text.replace("Dara Navier", "darunavir"): -8.0}
-    scored: list[str] = []
 
-    def score(texts: Sequence[str]) -> list[float]:
-        scored.extend(texts)
-        return [likely.get(one, -30.0) for one in texts]
+    def log_prob(text: str) -> float:
+        return (
+            -9.0
+            + sum(1.0 if phrase in text else 0.0 for phrase in said.values())
+            - 40.0
+            * ("darunavar" in text or "navigator" in text or "fosfamide" in text or "tenor" in text.split())
+        )
 
-    found = []
-    for at_most in (lambda one: 0.0, lambda one: likely.get(one, -25.0)):
-        scored.clear()
-        found.append((rescored([text], index, score, lambda one: len(one) // 3, at_most), len(scored)))
-    assert (
-        found[0][0] == found[1][0] == Rewrite(text.replace("Dara Navier", "darunavir"), -8.0, ("darunavir",))
-    )
-    assert found[1][1] < found[0][1]
+    results = []
+    for at_most in (lambda text: 0.0, log_prob):
+        scored: list[str] = []
+
+        def score(texts: Sequence[str], scored: list[str] = scored) -> list[float]:
+            scored.extend(texts)
+            return [log_prob(one) for one in texts]
+
+        results.append((rescored([heard], index, score, lambda word: len(word) // 3, at_most), len(scored)))
+    (plain, num_plain), (bounded, num_bounded) = results
+    assert plain == bounded
+    assert bounded is not None and set(bounded.phrases) == set(said.values())
+    assert num_bounded < num_plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asr.biasing.phrases import Phrase, PhraseSet
+from asr.biasing.phrases import MAX_WORDS, Phrase, PhraseSet
 from asr.biasing.retrieval import MATCHES, MAX_MATCHES, PhraseIndex, index_of
 from asr.biasing.sounds import SoundTable, consonants, letters
 
@@ -98,3 +98,12 @@ def test_an_index_is_made_once_for_equal_sets() -> None:
     first, second = (PhraseSet((Phrase(text="oat milk"),)) for _ in range(2))
     assert index_of(first) is index_of(second)
     assert index_of(first) is not index_of(first, is_english=False)
+
+
+@pytest.mark.parametrize("num_words", range(1, MAX_WORDS + 1))
+def test_a_phrase_of_any_allowed_length_is_held_where_it_is_said(num_words: int) -> None:
+    said = ["please", "transfer", "this", "caller", "to", "the", "billing", "department", "now"][:num_words]
+    index = PhraseIndex(PhraseSet((Phrase(text=" ".join(said)),)))
+    words = ["well,", *said, "thanks"]
+    assert [(one.start, one.end) for one in index.held(words)] == [(1, 1 + num_words)]
+    assert index.matches(words) == []

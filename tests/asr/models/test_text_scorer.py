@@ -39,7 +39,7 @@ def test_no_text_is_likelier_than_its_bound(
     known: list[int], others: list[list[int]], seed: int, sureness: float
 ) -> None:
     model = Model(seed, sureness)
-    scorer = TextScorer(known, np.array(model.log_probs(known)), model.score)
+    scorer = TextScorer(known, lambda: np.array(model.log_probs(known)), model.score)
     rows = [known, *others]
     for row, log_prob in zip(rows, scorer.log_probs(rows), strict=True):
         assert abs(log_prob - sum(model.log_probs(row))) < 1e-9
@@ -48,7 +48,7 @@ def test_no_text_is_likelier_than_its_bound(
 
 
 def test_the_bound_says_how_sure_the_model_is_of_what_a_text_changes() -> None:
-    scorer = TextScorer([5, 6, 7], np.log([0.5, 0.999, 0.5]), lambda rows: [0.0] * len(rows))
+    scorer = TextScorer([5, 6, 7], lambda: np.log([0.5, 0.999, 0.5]), lambda rows: [0.0] * len(rows))
     assert np.isclose(scorer.at_most([5, 9, 7]), np.log(0.5 * 0.001))
     assert np.isclose(scorer.at_most([5, 6, 9]), np.log(0.5 * 0.999 * 0.5))
     assert np.isclose(scorer.at_most([5]), np.log(0.5))

@@ -1,8 +1,8 @@
 """Phrases that are nearly said and are not: how often is one written for what the speech says?
 
-Each line of ``near_misses.tsv`` is a sentence, and behind a TAB a phrase that it nearly says ("turn off the kitchen light"
-for "turn on"). The sentence is spoken by hibari-tts and decoded without phrases, with its own, and with all of them; a
-phrase is written wrongly where the text holds it and without phrases does not.
+Each line of ``near_misses.tsv`` is a sentence, and behind a TAB a phrase that it nearly says ("turn off the light" for
+"turn on"). The sentence is spoken by hibari-tts and decoded without phrases, with its own, and with all of them; a phrase
+is written wrongly where the text holds it and without phrases does not.
 
     python benchmarks/near_misses.py
 """

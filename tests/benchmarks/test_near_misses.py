@@ -24,7 +24,7 @@ def test_a_phrase_is_wrong_where_it_is_written_because_it_was_asked_for() -> Non
 
 def test_a_line_without_a_phrase_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("a sentence\ta phrase\nno phrase\n")
-    with pytest.raises(InputError, match="pairs.tsv:2: 'no phrase'"):
+    with pytest.raises(InputError, match=r"pairs\.tsv:2: 'no phrase'"):
         read_pairs(tmp_path / "pairs.tsv")
 
 

@@ -55,14 +55,10 @@ class _Boosts:
         return self._worth(match.phrase, words, any_number=True)
 
     def _worth(self, phrase: Phrase, words: Sequence[str], *, any_number: bool) -> float:
-        known, numbers = (
-            {written(word, phrase) for word in words},
-            "".join(filter(str.isdigit, "".join(words))),
-        )
+        known, numbers = {written(word, phrase) for word in words}, _digits("".join(words))
         tokens = 0.0
         for word in phrase.text.split():
-            digits = "".join(filter(str.isdigit, word))
-            is_other_number = digits and numbers and digits not in numbers and not any_number
+            is_other_number = numbers and _digits(word) not in numbers and not any_number
             if written(word, phrase) not in known and not is_other_number:
                 tokens += self._num_tokens(word) - 1 + WHOLE_WORD
         return phrase.boost * tokens
@@ -187,6 +183,10 @@ def _together(best: _Candidate, others: Sequence[_Candidate], boosts: _Boosts) -
             bonus = grown[-1].bonus + boosts.brought(match, is_heard=match.similarity == 1)
             grown.append(_Candidate(best.base, (*placed, *other.matches), bonus))
     return grown[1:]
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))
 
 
 def _likeness(match: Match) -> float:

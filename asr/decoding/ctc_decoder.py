@@ -29,6 +29,7 @@ from asr.decoding.ctc_tokens import CtcTokens
 from asr.models.base import DecodingOptions
 from asr.models.ctc_frames import FrameGrid
 from asr.results import Hypothesis, Word
+from asr.text.languages import ENGLISH
 
 CONTEXT_WORDS = 4  # an n-gram of up to five words looks no further back
 HOTWORD_FACTOR = 10 / DEFAULT_BOOST  # from a phrase's boost to the library's weight, whose default is 10
@@ -132,7 +133,7 @@ class CtcDecoder:
             np.concatenate([self._forced(context), log_probs]) if context else log_probs,
             beam_size=options.beam_size,
             max_candidates=options.max_alternatives,
-            hotwords=self._hotwords(log_probs, phrases) if phrases and options.beam_size > 1 else (),
+            hotwords=self._hotwords(log_probs, phrases, options) if phrases and options.beam_size > 1 else (),
         )
         return [replace(one, tokens=self._without(context, one.tokens)) for one in candidates]
 
@@ -188,10 +189,13 @@ class CtcDecoder:
             return 1.0
         return float(np.exp(log_probs[:, silent].astype(np.float64)).sum(-1).min().clip(0.0, 1.0))
 
-    def _hotwords(self, log_probs: LogProbs, phrases: PhraseSet) -> list[tuple[str, float]]:
+    def _hotwords(
+        self, log_probs: LogProbs, phrases: PhraseSet, options: DecodingOptions
+    ) -> list[tuple[str, float]]:
         """Of the phrases those that sound like something in the best path: a beam takes seconds for a thousand."""
         (plain,) = self._greedy.search(log_probs, beam_size=1, max_candidates=1)
-        matches = index_of(phrases).matches(self.tokens.text(plain.tokens).split())
+        index = index_of(phrases, is_english=(options.language or ENGLISH) == ENGLISH)
+        matches = index.matches(self.tokens.text(plain.tokens).split())
         found = {match.phrase.text: match.phrase for match in matches}
         return [
             (self.tokens.fold(text), HOTWORD_FACTOR * phrase.boost)

@@ -18,7 +18,12 @@ from asr.biasing.retrieval import Match, PhraseIndex, max_matches, written
 
 NO_BOOST_SIMILARITY = 0.4  # below which a phrase has no boost at all
 TRIED_FIRST = 3  # before the others, of which fewer can win then
+SURE = (
+    -1.0
+)  # natural log of what the model leaves at most to texts that part from the first where a phrase does
+SURE_SIMILARITY = 0.8  # from which a phrase is tried there all the same (docs/experiments.md)
 WHOLE_WORD = 0.5  # tokens that the first one of a word counts for: a word of one token is a common one
+_ENDS = ".?!"
 _EDGES = re.compile(r"^(\W*)(.*?)([^\w]*)$", re.DOTALL)
 
 
@@ -115,7 +120,7 @@ def rescored(
     (before,) = score(texts[:1])
 
     def tried(some: Sequence[_Candidate], best: _Tried | None = None) -> list[_Tried]:
-        some = [one for one in some if at_most(one.text) - before + one.bonus > _to_beat(one, best)]
+        some = [one for one in some if _may_win(one, at_most(one.text) - before, best)]
         log_probs = score([one.text for one in some]) if some else ()
         return [
             _Tried(log_prob - before + one.bonus, log_prob, one)
@@ -139,10 +144,14 @@ def rescored(
 
 
 def _read(texts: Sequence[str], index: PhraseIndex, boosts: _Boosts) -> list[_Text]:
-    """Each different text once, with the phrases that it holds as they are to be written."""
+    """Each different text once, with the phrases that it holds as they are to be written.
+
+    The others end as the first does: that a text ends too early is no part of its score.
+    """
+    end = texts[0][-1] if texts[0][-1] in _ENDS else ""
     bases: list[_Text] = []
     first: list[Match] = []
-    for text in dict.fromkeys(texts):
+    for text in dict.fromkeys([texts[0], *(one.rstrip(_ENDS) + end for one in texts[1:])]):
         words = text.split()
         held = index.held(words)
         first = held if not bases else first
@@ -191,6 +200,12 @@ def _digits(text: str) -> str:
 
 def _likeness(match: Match) -> float:
     return max(0.0, match.similarity - NO_BOOST_SIMILARITY) / (1 - NO_BOOST_SIMILARITY)
+
+
+def _may_win(one: _Candidate, left: float, best: _Tried | None) -> bool:
+    """Whether a text to which the model leaves so much, natural log, next to the first one, is worth scoring."""
+    alike = min((match.similarity for match in one.matches), default=1.0)
+    return left + one.bonus > _to_beat(one, best) and (left > SURE or alike >= SURE_SIMILARITY)
 
 
 def _to_beat(one: _Candidate, best: _Tried | None) -> float:

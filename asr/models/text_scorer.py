@@ -15,7 +15,7 @@ class TextScorer:
     """Log probabilities, natural log, of texts as tokens, given the audio of one utterance.
 
     Args:
-        tokens: of the known text, with the end of the text as every text has it.
+        tokens: of the known text.
         known: gives (U,) of each of them, given those before it; asked once, if at all.
         score: log probability of each of several texts; asked for all but the known one.
     """

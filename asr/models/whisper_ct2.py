@@ -242,14 +242,21 @@ class CTranslate2Whisper:
         generated, looped = self._generate(outputs, prompt, options, wanted_texts, again)
         heard = [looped.get(index, outputs[index : index + 1]) for index in range(len(outputs))]
         best = [self._best(result) for result in generated]
+        every = range(len(best)) if options.word_times else ()
+        aligned = self._align(heard, prompt, best, durations, every)
+        changed = []
         for index, wanted in enumerate(phrases):
             if wanted and not is_silence(generated[index].no_speech_prob, best[index].score):
                 near = _near_speech(heard[index], durations[index])
+                known = aligned.get(index) if near is heard[index] else None
                 others = generated[index].sequences_ids[1:]
-                best[index] = self._biased(best[index], others, wanted, near, prompt, language)
+                found = self._biased(best[index], others, wanted, near, prompt, language, known)
+                changed += [index] if found is not best[index] and options.word_times else []
+                best[index] = found
+        aligned |= self._align(heard, prompt, best, durations, changed)
         words: list[tuple[Word, ...]] = [()] * len(best)
-        if options.word_times:
-            words = self._align(heard, prompt, [one.tokens for one in best], durations, language)
+        for index, alignment in aligned.items():
+            words[index] = self._words(best[index].tokens, alignment, durations[index], language)
         return [
             self._hypotheses(
                 result, best[index], words[index], LOOP if index in looped else "", options.max_alternatives
@@ -268,22 +275,25 @@ class CTranslate2Whisper:
 
     def _biased(
         self, best: _Searched, others: Sequence[Sequence[int]], phrases: PhraseSet, output: Encoded,
-        prompt: list[int], language: str | None,
+        prompt: list[int], language: str | None, known: Any,
     ) -> _Searched:  # fmt: skip
-        """What was found, or it or one of the ``others`` with phrases that its audio says (``asr.biasing.rescoring``)."""
-        end, text = self._tokenizer.end_of_text, self._text(best.tokens)
+        """What was found, or it or one of the ``others`` with phrases that its audio says (``asr.biasing.rescoring``).
+
+        ``known`` is CTranslate2's alignment of what was found, if there is one.
+        """
+        text = self._text(best.tokens)
         texts = [text, *(self._text(self._text_tokens(other)) for other in others)]
 
         def row(one: str) -> list[int]:
             # the search may have written its text with other tokens than the tokenizer would
-            return [*(best.tokens if one == text else self._tokenizer.encode(one)), end]
+            return best.tokens if one == text else self._tokenizer.encode(one)
 
         def log_probs(rows: Sequence[list[int]]) -> list[NDArray[np.float64]]:
             return self._token_log_probs(output, prompt, rows)
 
         scorer = TextScorer(
             row(text),
-            lambda: log_probs([row(text)])[0],
+            lambda: _log_probs(known) if known is not None else log_probs([row(text)])[0],
             lambda rows: [float(one.sum()) for one in log_probs(rows)],
         )
         rewrite = rescored(
@@ -301,14 +311,16 @@ class CTranslate2Whisper:
     def _token_log_probs(
         self, output: Encoded, prompt: list[int], rows: Sequence[list[int]]
     ) -> list[NDArray[np.float64]]:
-        """Log probabilities (U,), natural log, of the tokens of several texts, given one encoder output (1, E, D)."""
+        """Log probabilities (U,), natural log, of the tokens of several texts, given one encoder output (1, E, D).
+
+        Of their end CTranslate2 says nothing.
+        """
         found: list[NDArray[np.float64]] = []
         for start in range(0, len(rows), SCORED_TOGETHER):
             some = list(rows[start : start + SCORED_TOGETHER])
             heard = self._storage.from_array(np.repeat(output, len(some), axis=0))
             aligned = self._model.align(heard, prompt, some, [UNTIMED_FRAMES] * len(some))
-            probs = [np.asarray(one.text_token_probs, np.float64) for one in aligned]
-            found += [np.log(np.maximum(one, MIN_PROB)) for one in probs]
+            found += map(_log_probs, aligned)
         return found
 
     def _generate(
@@ -372,30 +384,43 @@ class CTranslate2Whisper:
         return hypotheses
 
     def _align(
-        self, heard: Sequence[Encoded], prompt: list[int], tokens: list[list[int]], durations: list[float],
-        language: str | None,
-    ) -> list[tuple[Word, ...]]:  # fmt: skip
-        """Word times by dynamic time warping over the alignment heads' cross attention (openai/whisper)."""
-        words: list[tuple[Word, ...]] = [()] * len(tokens)
-        for context in {output.shape[1] for output in heard}:
-            spoken = [index for index, row in enumerate(tokens) if row and heard[index].shape[1] == context]
+        self, heard: Sequence[Encoded], prompt: list[int], texts: Sequence[_Searched], durations: list[float],
+        indices: Sequence[int],
+    ) -> dict[int, Any]:  # fmt: skip
+        """CTranslate2's alignments of the texts at ``indices`` that have a word, by index.
+
+        Each holds the tokens' probabilities, and their path by dynamic time warping over the alignment heads' cross
+        attention (openai/whisper).
+        """
+        found: dict[int, Any] = {}
+        for context in {heard[index].shape[1] for index in indices}:
+            spoken = [index for index in indices if texts[index].tokens and heard[index].shape[1] == context]
             if not spoken:
                 continue
             aligned = self._model.align(
                 self._storage.from_array(np.concatenate([heard[index] for index in spoken])),
                 prompt,
-                [tokens[index] for index in spoken],
+                [texts[index].tokens for index in spoken],
                 [max(2, math.ceil(durations[index] * SAMPLE_RATE_HZ / HOP_SAMPLES)) for index in spoken],
             )
-            for index, alignment in zip(spoken, aligned, strict=True):
-                grouped = self._tokenizer.words(tokens[index], language)
-                words[index] = timed_words(
-                    [(word.text, word.num_tokens) for word in grouped],
-                    token_starts(alignment.alignments, len(tokens[index])),
-                    list(alignment.text_token_probs),
-                    durations[index],
-                )
-        return words
+            found |= dict(zip(spoken, aligned, strict=True))
+        return found
+
+    def _words(
+        self, tokens: list[int], alignment: Any, duration_s: float, language: str | None
+    ) -> tuple[Word, ...]:
+        grouped = self._tokenizer.words(tokens, language)
+        return timed_words(
+            [(word.text, word.num_tokens) for word in grouped],
+            token_starts(alignment.alignments, len(tokens)),
+            list(alignment.text_token_probs),
+            duration_s,
+        )
+
+
+def _log_probs(alignment: Any) -> NDArray[np.float64]:
+    """(U,), natural log, of the tokens of an aligned text."""
+    return np.log(np.maximum(np.asarray(alignment.text_token_probs, np.float64), MIN_PROB))
 
 
 def _near_speech(output: Encoded, duration_s: float) -> Encoded:

@@ -163,7 +163,9 @@ class TorchWhisper:
 
         def score(scored: Sequence[str]) -> list[float]:
             rows = [tokens if one == texts[0] else self._tokenizer.encode(one) for one in scored]
-            return [float(self._log_probs(encoded, prompt, row)[0].double().sum()) for row in rows]
+            return [
+                float(self._log_probs(encoded, prompt, row)[0][: len(row)].double().sum()) for row in rows
+            ]
 
         index = index_of(phrases, is_english=(language or ENGLISH) == ENGLISH)
         rewrite = rescored(texts, index, score, lambda phrase: len(self._tokenizer.encode(phrase)))

@@ -80,6 +80,12 @@ def test_a_phrase_that_is_written_otherwise_is_put_as_it_was_asked_for() -> None
         )
 
 
+def test_another_text_of_the_search_ends_as_the_first_does() -> None:
+    first, other, said = "stop the car for her.", "stop Dara Navier", "stop darunavir."
+    found = rescore(first, [Phrase(text="darunavir")], {first: -5.0, said: -7.0}, other)
+    assert found == Rewrite(said, -7.0, ("darunavir",))
+
+
 def test_what_the_search_loses_of_a_phrase_counts_against_it() -> None:
     first, other = "mix darunavir and fosfomycin", "mix Dara Navier and fosfomycin"
     phrases = [Phrase(text="darunavir"), Phrase(text="fosfomycin")]

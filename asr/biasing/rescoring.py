@@ -166,9 +166,9 @@ def _read(texts: Sequence[str], index: PhraseIndex, boosts: _Boosts) -> list[_Te
 def _candidates(bases: Sequence[_Text], index: PhraseIndex, boosts: _Boosts) -> list[_Candidate]:
     """Texts with a phrase that the first one has not, the likeliest first; no more than one text would be tried with."""
     found: dict[str, tuple[float, _Candidate]] = {}
-    for base in bases:
+    for base, matches in zip(bases, index.all_matches([base.words for base in bases]), strict=True):
         ranked = [(1.0, _Candidate(base, (), base.bonus))] if base.brought else []
-        for match in index.matches(base.words):
+        for match in matches:
             bonus = base.bonus + boosts.brought(match, is_heard=match.similarity == 1)
             ranked.append((match.rank, _Candidate(base, (match,), bonus)))
         for rank, one in ranked:

@@ -5,7 +5,7 @@ So the cost of what follows does not grow with the list, and what sounds like no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -57,7 +57,18 @@ class PhraseIndex:
 
     def matches(self, words: Sequence[str]) -> list[Match]:
         """The likeliest phrases of a text and where, best first; not what it holds already."""
-        return [*_coded(self._patterns, words), *self._alike(words)]
+        return self.all_matches([words])[0]
+
+    def all_matches(self, texts: Sequence[Sequence[str]]) -> list[list[Match]]:
+        """:meth:`matches` of texts that have much in common."""
+        spans = dict.fromkeys(
+            " ".join(words[start:end]) for words in texts for start, end in self._spans(words)
+        )
+        alike = (
+            self._table.similarities(list(spans)) if spans and self._owners else np.zeros((0, 0), np.float32)
+        )
+        rows = {span: row for row, span in enumerate(spans)}
+        return [[*_coded(self._patterns, words), *self._alike(words, rows, alike)] for words in texts]
 
     def held(self, words: Sequence[str]) -> list[Match]:
         """The phrases that a text holds as they are to be written, the longest first, none within another."""
@@ -69,17 +80,23 @@ class PhraseIndex:
                     found.append(Match(self._exact[letters(text)], start, end, 1.0))
         return found
 
-    def _alike(self, words: Sequence[str]) -> list[Match]:
-        spans = [
+    def _spans(self, words: Sequence[str]) -> list[tuple[int, int]]:
+        return [
             (start, end)
             for start in range(len(words))
             for end in range(start + 1, min(start + self._max_words, len(words)) + 1)
         ]
+
+    def _alike(
+        self, words: Sequence[str], rows: Mapping[str, int], similarities: NDArray[np.float32]
+    ) -> list[Match]:
+        """Of a text whose spans have these ``rows`` (S,) of ``similarities`` (S, P)."""
+        spans = self._spans(words)
         if not spans or not self._owners:
             return []
         texts = [" ".join(words[start:end]) for start, end in spans]
         held = [span for span, text in zip(spans, texts, strict=True) if self._is_held(text)]
-        alike = self._table.similarities(texts)
+        alike = similarities[[rows[text] for text in texts]]
         matches: list[Match] = []
         limit = max_matches(len(words))
         best = alike.max(0)

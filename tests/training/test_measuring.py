@@ -18,7 +18,7 @@ from training.family import Family, VariantScorer
 from training.interpolate import MixScore
 from training.measuring import Measurer, Variant
 from training.progress import SilentReporter
-from training.spec import AdaptationSpec
+from training.spec import SPLIT_MIXES, AdaptationSpec
 
 SAID = "the quick brown fox jumps over the lazy dog"
 MISHEARD = "the quick brown box jumps over a lazy dock"
@@ -149,7 +149,7 @@ def test_what_was_learned_must_be_worth_more_than_the_glossary_alone(
         (False, False, [(0.25, None), (0.5, None), (0.625, None)]),
         (False, True, [(0.25, 0.5), (0.5, 0.5), (0.625, 0.625)]),
         (True, False, [(mix, None) for mix in (0.25, 0.5, 0.625, 0.75, 1.0)]),
-        (True, True, [(0.25, 0.5), (0.5, 0.5), (0.625, 0.625), (0.5, 0.75), (0.75, 0.75), (1.0, 1.0)]),
+        (True, True, list(SPLIT_MIXES)),
     ],
 )
 def test_larger_mixes_are_tried_only_where_general_speech_was_recorded(

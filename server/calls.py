@@ -225,13 +225,17 @@ class Calls:
                 phrases=asked.reports,
                 keeps_candidates=self._keeper.has_consent(current_caller()),
             )
-            await send(StreamUpdate(event=ready, progress=Progress()))
+            greeting, is_raw = StreamUpdate(event=ready, progress=Progress()), config.container is None
+            if not is_raw:  # its format comes with its audio, and that after this
+                await send(greeting)
             async with self._unpacked(config, aiter(source), self.limits.max_stream_s) as (config, samples):
                 stream = self._recognition(config, model, send, asked)
                 deadlines = Deadlines(self.limits)
                 watcher = asyncio.create_task(deadlines.watch(stream))
                 try:
                     with self._open(stream):
+                        if is_raw:  # only now: a drain says goodbye to every stream that is ready
+                            await send(greeting)
                         charged = self._charged(samples, config, current_caller(), stream)
                         await stream.run(_watched(charged, deadlines), source)
                 finally:

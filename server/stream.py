@@ -112,8 +112,11 @@ class RecognitionStream:
             source = Source(messages)
             messages = aiter(source)
         self._source = source
+        if self._ended_by is not None:  # before it began
+            source.end()
         try:
             async with asyncio.timeout(None) as self._patience, asyncio.TaskGroup() as group:
+                self._be_patient()
                 group.create_task(self._read(messages))
                 group.create_task(self._work(group))
                 group.create_task(self._write())
@@ -139,9 +142,10 @@ class RecognitionStream:
 
         A client that takes nothing of that for ``GIVE_UP_S`` is given up.
         """
-        if self._ended_by is None and self._source is not None and not self._has_all:
+        if self._ended_by is None and not self._has_all:
             self._ended_by = error
-            self._source.end()
+            if self._source is not None:
+                self._source.end()
             self._be_patient()
 
     def _be_patient(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from asr.errors import UnavailableError
 from asr.registry import Registry
-from asr.streaming.messages import Ready, StreamConfig, StreamInput, StreamUpdate
+from asr.streaming.messages import Goodbye, Ready, StreamConfig, StreamInput, StreamUpdate
 from server.batching import DecodeQueue
 from server.caller import ANYONE, set_caller
 from server.calls import Calls
@@ -106,20 +106,28 @@ async def test_a_call_that_waits_for_its_model_is_told_of_the_drain(
     loader.proceed.set()  # the loop does not close before its threads end
 
 
-async def test_a_call_that_gets_its_model_too_late_opens_no_stream(calls: Calls, loader: Loader) -> None:
-    """It holds its model and was not waiting when the drain began: it writes its first message."""
+@pytest.mark.parametrize("grace_s", [0.0, 0.2])
+async def test_a_stream_that_is_told_that_it_is_ready_is_told_of_a_drain_too(
+    grace_s: float, calls: Calls, loader: Loader
+) -> None:
+    """It was writing that when the drain began, perhaps for longer than the grace period."""
     set_caller(ANYONE)
     loader.proceed.set()
     writing, may_go_on = asyncio.Event(), asyncio.Event()
+    sent: list[type] = []
 
     async def send(update: StreamUpdate) -> None:
-        assert isinstance(update.event, Ready)
-        writing.set()
-        await may_go_on.wait()
+        sent.append(type(update.event))
+        if isinstance(update.event, Ready):
+            writing.set()
+            await may_go_on.wait()
 
     streaming = asyncio.create_task(calls.stream(StreamConfig(), _silence(), send))
     await asyncio.wait_for(writing.wait(), 5)
-    await asyncio.wait_for(calls.drain(60.0), 5)
+    draining = asyncio.create_task(calls.drain(grace_s))
+    await asyncio.wait({draining}, timeout=0.05)  # it has begun, and waits for the stream
     may_go_on.set()
     with pytest.raises(UnavailableError, match="shutting down"):
         await asyncio.wait_for(streaming, 5)
+    await asyncio.wait_for(draining, 5)
+    assert sent == [Ready, Goodbye]

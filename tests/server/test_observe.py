@@ -191,7 +191,7 @@ async def test_a_refusal_has_its_ids_its_details_and_no_headers_before(port: Por
     assert told["x-request-id"] == "mine"
     assert b"STREAM_SLOTS" in told["grpc-status-details-bin"]
     assert "x-request-id" not in dict(await call.initial_metadata())  # or no client would retry it
-    assert port.counted(f"{SERVICE}/Full", "RESOURCE_EXHAUSTED") == 1
+    await _until(lambda: port.counted(f"{SERVICE}/Full", "RESOURCE_EXHAUSTED") == 1)
     rejected = port.registry.get_sample_value("lexitune_streams_rejected_total", {"reason": "STREAM_SLOTS"})
     assert rejected == 1
 

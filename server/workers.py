@@ -99,7 +99,7 @@ class ServedModel:
             context=own_frames(len(samples)) if own else WHISPER_WINDOW_FRAMES,
             utterance=utterance if self.is_incremental else None,
             phrases=None if self.is_incremental and utterance is not None else phrases,
-            carries_phrases=self.carries_phrases,
+            carries_phrases=self.carries_phrases and not (self.is_incremental and utterance is not None),
         )
 
 

@@ -132,16 +132,19 @@ def phrase_set(
     for phrase in phrases:
         reason = _refusal(phrase, items, kept)
         if not reason:
+            heard: dict[str, Phrase] = {}
             for one in _written_out(phrase, items):
                 if reason := _unheard(one.text):
-                    reason = f"of its class {one.text!r}: {reason}"
+                    reason, heard = f"of its class {one.text!r}: {reason}", {}
                     break
-                kept.setdefault(one.text.casefold(), one)
-                if len(kept) > max_phrases:
+                if (key := one.text.casefold()) not in kept:
+                    heard.setdefault(key, one)
+                if len(kept) + len(heard) > max_phrases:
                     raise OptionError(
                         f"more than {max_phrases} phrases, which is the limit; send fewer, or with smaller classes",
                         field="phrases",
                     )
+            kept |= heard
         active = PhraseState.ALIASED if phrase.sounds_like else PhraseState.ACTIVE
         state = PhraseState.REFUSED if reason else active
         reports.append(PhraseReport(text=phrase.text, state=state, reason=reason))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from asr.biasing.phrases import Phrase
 from asr.biasing.retrieval import Match, PhraseIndex, max_matches, written
+from asr.biasing.sounds import letters
 
 NO_BOOST_SIMILARITY = 0.4  # below which a phrase has no boost at all
 TRIED_FIRST = 3  # before the others, of which fewer can win then
@@ -60,10 +61,11 @@ class _Boosts:
         return self._worth(match.phrase, words, any_number=True)
 
     def _worth(self, phrase: Phrase, words: Sequence[str], *, any_number: bool) -> float:
-        known, numbers = {written(word, phrase) for word in words}, _digits("".join(words))
+        known = {written(word, phrase) for word in words}
+        numbers = {_digits(word) for word in words} - {""}
         tokens = 0.0
         for word in phrase.text.split():
-            is_other_number = numbers and _digits(word) not in numbers and not any_number
+            is_other_number = numbers and _digits(word) not in {"", *numbers} and not any_number
             if written(word, phrase) not in known and not is_other_number:
                 tokens += self._num_tokens(word) - 1 + WHOLE_WORD
         return phrase.boost * tokens
@@ -110,7 +112,7 @@ def rescored(
         num_tokens: of a phrase, as the model writes it.
         at_most: log probability that a text cannot exceed; what cannot win with it is not scored.
     """
-    if not texts[0].split():
+    if not letters(texts[0]):
         return None
     boosts = _Boosts(texts[0].split(), num_tokens)
     bases = _read(texts, index, boosts)

@@ -128,3 +128,16 @@ def test_a_set_written_to_a_file_is_read_back(tmp_path: Path) -> None:
     ]
     (tmp_path / "phrases.txt").write_text(format_phrases(PhraseSet(tuple(asked))))
     assert list(read_phrases(tmp_path / "phrases.txt")[0]) == asked
+
+
+def test_a_class_phrase_that_is_refused_leaves_none_of_its_phrases_behind() -> None:
+    long = "a name of many more words than may be"
+    asked = [
+        Phrase(text="call $DOC"),
+        Phrase(text="call Ann"),
+        Phrase(text="see $DOC", sounds_like=("sea dock",)),
+    ]
+    made, reports = phrase_set(asked, {"$DOC": ["Ann", long]})
+    assert [one.text for one in made] == ["call Ann"]
+    assert [one.state for one in reports] == [PhraseState.REFUSED, PhraseState.ACTIVE, PhraseState.REFUSED]
+    assert "at most 8" in reports[0].reason and "other spellings" in reports[2].reason

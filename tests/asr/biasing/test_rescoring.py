@@ -42,7 +42,8 @@ def test_no_boost_is_large_enough_for_what_sounds_otherwise() -> None:
 @pytest.mark.parametrize("others", [(), ("Dara Navier", "darunavir")])
 def test_where_there_are_no_words_no_phrase_comes(others: tuple[str, ...]) -> None:
     phrases = [Phrase(text="darunavir", boost=20.0)]
-    assert rescore("", phrases, {"": -50.0, "darunavir": 0.0}, *others) is None
+    for text in ("", "...", "-"):
+        assert rescore(text, phrases, {text: -50.0, "darunavir": 0.0, "darunavir.": 0.0}, *others) is None
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,7 @@ def test_where_there_are_no_words_no_phrase_comes(others: tuple[str, ...]) -> No
         ("take 50 milligrams a day", "40 milligrams", "take 40 milligrams a day"),
         ("it is high blood pressure", "low blood pressure", "it is low blood pressure"),
         ("flight number 815 to Boston", "flight number 850", "flight number 850 to Boston"),
+        ("take 50 milligrams a day", "5 milligrams", "take 5 milligrams a day"),
     ],
 )
 @pytest.mark.parametrize("is_in_beam", [False, True])

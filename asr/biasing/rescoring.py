@@ -9,6 +9,7 @@ and where there are no words, no phrase can come.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,10 +22,10 @@ NO_BOOST_SIMILARITY = 0.4  # below which a phrase has no boost at all
 TRIED_FIRST = 3  # before the others, of which fewer can win then
 SURE = (
     -1.0
-)  # natural log of what the model leaves at most to texts that part from the first where a phrase does
+)  # natural log of what is left at most to texts that part from the first one where the model is sure of it
 SURE_SIMILARITY = 0.8  # from which a phrase is tried there all the same (docs/experiments.md)
 WHOLE_WORD = 0.5  # tokens that the first one of a word counts for: a word of one token is a common one
-_ENDS = ".?!"
+_END = re.compile(r"\W*$")
 _EDGES = re.compile(r"^(\W*)(.*?)([^\w]*)$", re.DOTALL)
 
 
@@ -47,28 +48,27 @@ class _Text:
 
 
 class _Boosts:
-    """What phrases are worth in place of the first text's words."""
+    """What phrases are worth in a text that is not the first one, for the words that it has more of."""
 
     def __init__(self, first: Sequence[str], num_tokens: Callable[[str], int]) -> None:
         self._first, self._num_tokens = first, num_tokens
+        self._numbers = {_digits(word) for word in first} - {""}
 
-    def brought(self, match: Match, *, is_heard: bool = False) -> float:
-        """Of a phrase of another text, for its words that the first one lacks; ``is_heard`` if it sounds the same."""
-        return _likeness(match) * self._worth(match.phrase, self._first, any_number=is_heard)
+    def brought(self, match: Match, words: Sequence[str], *, is_heard: bool = False) -> float:
+        """Of a phrase that ``words`` hold; ``is_heard`` if it is the first text's own words, written otherwise."""
+        likeness = max(0.0, match.similarity - NO_BOOST_SIMILARITY) / (1 - NO_BOOST_SIMILARITY)
+        return likeness * sum(
+            self._worth(match.phrase, word)
+            for word in _new_words(match.phrase, words, self._first)
+            if is_heard or not self._numbers or _digits(word) in {"", *self._numbers}
+        )
 
     def lost(self, match: Match, words: Sequence[str]) -> float:
-        """Of a phrase of the first text, for its words that ``words`` lack."""
-        return self._worth(match.phrase, words, any_number=True)
+        """Of a phrase of the first text, for its words that ``words`` have fewer of."""
+        return sum(self._worth(match.phrase, word) for word in _new_words(match.phrase, self._first, words))
 
-    def _worth(self, phrase: Phrase, words: Sequence[str], *, any_number: bool) -> float:
-        known = {written(word, phrase) for word in words}
-        numbers = {_digits(word) for word in words} - {""}
-        tokens = 0.0
-        for word in phrase.text.split():
-            is_other_number = numbers and _digits(word) not in {"", *numbers} and not any_number
-            if written(word, phrase) not in known and not is_other_number:
-                tokens += self._num_tokens(word) - 1 + WHOLE_WORD
-        return phrase.boost * tokens
+    def _worth(self, phrase: Phrase, word: str) -> float:
+        return phrase.boost * (self._num_tokens(word) - 1 + WHOLE_WORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,8 @@ def rescored(
         index: of the phrases.
         score: log probability of each of several texts given the audio, natural log.
         num_tokens: of a phrase, as the model writes it.
-        at_most: log probability that a text cannot exceed; what cannot win with it is not scored.
+        at_most: log probability that a text cannot exceed. What cannot win with it is not scored, nor what sounds less
+            than nearly the same where it leaves little.
     """
     if not letters(texts[0]):
         return None
@@ -140,7 +141,8 @@ def rescored(
         for one in found
         if one.candidate.base is not bases[0] or one.gain > 0  # else it lost against the text that it changes
     ]
-    grown = tried(_together(best.candidate, others, boosts))
+    is_first = best.candidate.base is bases[0]
+    grown = tried(_together(best.candidate, others, boosts, is_first=is_first))
     best = max([best, *grown], key=lambda one: one.gain)
     return best.candidate.rewrite(best.log_prob)
 
@@ -150,15 +152,16 @@ def _read(texts: Sequence[str], index: PhraseIndex, boosts: _Boosts) -> list[_Te
 
     The others end as the first does: that a text ends too early is no part of its score.
     """
-    end = texts[0][-1] if texts[0][-1] in _ENDS else ""
+    end = "".join(_END.findall(texts[0]))
     bases: list[_Text] = []
     first: list[Match] = []
-    for text in dict.fromkeys([texts[0], *(one.rstrip(_ENDS) + end for one in texts[1:])]):
+    for text in dict.fromkeys([texts[0], *(_END.sub("", one, 1) + end for one in texts[1:])]):
         words = text.split()
         held = index.held(words)
         first = held if not bases else first
         known = {match.phrase.text for match in first}
-        bonus = sum(map(boosts.brought, held)) - sum(boosts.lost(match, words) for match in first)
+        gained = sum(boosts.brought(match, words) for match in held)
+        bonus = gained - sum(boosts.lost(match, words) for match in first)
         bases.append(
             _Text(words, bonus, tuple(one.phrase.text for one in held if one.phrase.text not in known))
         )
@@ -169,10 +172,10 @@ def _candidates(bases: Sequence[_Text], index: PhraseIndex, boosts: _Boosts) -> 
     """Texts with a phrase that the first one has not, the likeliest first; no more than one text would be tried with."""
     found: dict[str, tuple[float, _Candidate]] = {}
     for base, matches in zip(bases, index.all_matches([base.words for base in bases]), strict=True):
-        ranked = [(1.0, _Candidate(base, (), base.bonus))] if base.brought else []
-        for match in matches:
-            bonus = base.bonus + boosts.brought(match, is_heard=match.similarity == 1)
-            ranked.append((match.rank, _Candidate(base, (match,), bonus)))
+        alone = _Candidate(base, (), base.bonus)
+        ranked = [(1.0, alone)] if base.brought else []
+        is_first = base is bases[0]
+        ranked += [(match.rank, _with(alone, match, boosts, is_first=is_first)) for match in matches]
         for rank, one in ranked:
             if (text := one.text) not in found or found[text][1].bonus < one.bonus:
                 found[text] = (rank, one)
@@ -180,7 +183,9 @@ def _candidates(bases: Sequence[_Text], index: PhraseIndex, boosts: _Boosts) -> 
     return [one for _, one in ordered[: max_matches(len(bases[0].words))]]
 
 
-def _together(best: _Candidate, others: Sequence[_Candidate], boosts: _Boosts) -> list[_Candidate]:
+def _together(
+    best: _Candidate, others: Sequence[_Candidate], boosts: _Boosts, *, is_first: bool
+) -> list[_Candidate]:
     """The best one with one, two and more of the others in the same text, none in the place of another."""
     grown = [best]
     for other in others:
@@ -190,18 +195,32 @@ def _together(best: _Candidate, others: Sequence[_Candidate], boosts: _Boosts) -
             and other.matches
             and not any(_meet(other.matches[0], one) for one in placed)
         ):
-            match = other.matches[0]
-            bonus = grown[-1].bonus + boosts.brought(match, is_heard=match.similarity == 1)
-            grown.append(_Candidate(best.base, (*placed, *other.matches), bonus))
+            grown.append(_with(grown[-1], other.matches[0], boosts, is_first=is_first))
     return grown[1:]
+
+
+def _with(one: _Candidate, match: Match, boosts: _Boosts, *, is_first: bool) -> _Candidate:
+    """A candidate with one phrase more; ``is_first`` if its text is the first one."""
+    matches = (*one.matches, match)
+    words = _replaced(one.base.words, matches).split()
+    gained = boosts.brought(match, words, is_heard=is_first and match.similarity == 1)
+    return _Candidate(one.base, matches, one.bonus + gained)
 
 
 def _digits(text: str) -> str:
     return "".join(filter(str.isdigit, text))
 
 
-def _likeness(match: Match) -> float:
-    return max(0.0, match.similarity - NO_BOOST_SIMILARITY) / (1 - NO_BOOST_SIMILARITY)
+def _new_words(phrase: Phrase, words: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The words of a phrase that ``words`` have more of than ``known``, each as often as it is more."""
+    more = Counter(written(word, phrase) for word in words)
+    more.subtract(written(word, phrase) for word in known)
+    found = []
+    for word in phrase.text.split():
+        if more[written(word, phrase)] > 0:
+            more[written(word, phrase)] -= 1
+            found.append(word)
+    return found
 
 
 def _may_win(one: _Candidate, left: float, best: _Tried | None) -> bool:

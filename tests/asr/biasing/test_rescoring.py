@@ -74,6 +74,47 @@ def test_a_common_word_or_number_stays_where_the_model_is_sure_of_it(
     assert found is None
 
 
+@pytest.mark.parametrize(
+    ("text", "phrase", "likely"),
+    [
+        ("take 50 milligrams a day", "40 Milligrams", "take 40 milligrams a day"),
+        ("take 50 milligrams a day", "5 milligrams", "take 5 milligrams a day"),
+        ("flight number 815 to Boston", "flight number 15", "flight number 15 to Boston"),
+        ("gates 8 and 1 for flight 7", "flight 81", "gates 8 and 1 for flight 81"),
+    ],
+)
+@pytest.mark.parametrize("is_in_beam", [False, True])
+def test_a_number_has_no_boost_in_place_of_another_however_many_tokens_it_has(
+    text: str, phrase: str, likely: str, is_in_beam: bool
+) -> None:
+    index = PhraseIndex(PhraseSet((Phrase(text=phrase.casefold(), boost=20.0),)))
+    likelihoods = scores({text: -1.0, likely: -3.0})
+    found = rescored([text, *([likely] if is_in_beam else [])], index, likelihoods, lambda word: 3)
+    assert found is None
+
+
+def test_a_phrase_that_is_said_twice_is_written_twice() -> None:
+    text, said = "mix darunavir and Dara Navier", "mix darunavir and darunavir"
+    phrases = [Phrase(text="darunavir")]
+    assert rescore(text, phrases, {text: -5.0, said: -9.0}) == Rewrite(said, -9.0, ("darunavir",))
+    assert rescore(said, phrases, {said: -9.0, text: -5.0}, text) is None
+
+
+@pytest.mark.parametrize("left", [-0.5, -2.0])
+def test_where_the_model_is_sure_only_what_sounds_nearly_the_same_is_tried(left: float) -> None:
+    near, far = "stop darunavir", "stop darunafenac"
+    index = PhraseIndex(PhraseSet((Phrase(text="darunavir"), Phrase(text="darunafenac"))))
+    asked: list[str] = []
+
+    def score(texts: Sequence[str]) -> list[float]:
+        asked.extend(texts)
+        return [-1.0] * len(texts)
+
+    rescored(["stop Darunaver"], index, score, lambda word: 4, lambda text: -1.0 + left)
+    assert near in asked
+    assert (far in asked) == (left > -1.0)
+
+
 def test_a_phrase_that_is_written_otherwise_is_put_as_it_was_asked_for() -> None:
     for text, phrase in (("fly the a 320 today", "A320"), ("ask open ai first", "OpenAI")):
         with_it = text.replace("a 320", phrase).replace("open ai", phrase)

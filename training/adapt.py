@@ -151,7 +151,9 @@ class _Job:
             epochs = self._spec.training.epochs or plan.epochs(steps_per_epoch)
             method = self._family.method(plan, rows.examples, epochs * steps_per_epoch)
             scorer = self._scorer(data)
-        carried = carried_by(self._spec, self._base.phrases, is_able=self._family.carries_phrases)
+        carried = carried_by(
+            self._spec, self._base.phrases, is_able=self._family.carries_phrases, found=data.text_terms
+        )
         data.notes.extend(carried.notes)
         measurer = Measurer(self._family, scorer, self._spec, data, self._reporter, carried)
         rate = self._spec.training.learning_rate or self._family.learning_rate(plan, data.recorded_hours)

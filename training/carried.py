@@ -10,6 +10,8 @@ from asr.data.glossary import Term, read_terms
 from asr.errors import OptionError
 from training.spec import AdaptationSpec
 
+SHOWN = 12  # of the terms found, in a note
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Carried:
@@ -17,7 +19,7 @@ class Carried:
 
     Attributes:
         base: what the base carries.
-        adapted: what a version of the job does: the glossary, and what the base carries.
+        adapted: what a version of the job does: the glossary, terms found in its text, and what the base carries.
         notes: what of the glossary cannot be looked for, and why.
     """
 
@@ -26,18 +28,28 @@ class Carried:
     notes: tuple[str, ...] = ()
 
 
-def carried_by(spec: AdaptationSpec, base: PhraseSet | None, *, is_able: bool) -> Carried:
+def carried_by(
+    spec: AdaptationSpec, base: PhraseSet | None, *, is_able: bool, found: Sequence[str] = ()
+) -> Carried:
     """What base and result of a job carry.
 
     Args:
         spec: of the job.
         base: what the base carries.
         is_able: whether versions of this family look for phrases.
+        found: terms found in the text (:func:`training.text_terms.text_terms`).
     """
     if not (is_able and spec.training.carry_phrases):
         return Carried(base=base)
     own, notes = phrases_of(read_terms(spec.terms)) if spec.terms else (None, ())
-    return Carried(base=base, adapted=combined(own, base) if own and base else own or base, notes=notes)
+    others, _ = phrases_of([Term(text=text) for text in found])
+    if others:
+        shown = ", ".join([one.text for one in others][:SHOWN])
+        notes = (*notes, f"text: {len(others)} terms found in it are looked for, such as {shown}")
+    adapted = None
+    for phrases in (own, others, base):
+        adapted = combined(adapted, phrases) if adapted and phrases else adapted or phrases
+    return Carried(base=base, adapted=adapted, notes=notes)
 
 
 def phrases_of(glossary: Sequence[Term]) -> tuple[PhraseSet | None, tuple[str, ...]]:

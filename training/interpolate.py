@@ -27,7 +27,7 @@ class MixScore:
     Attributes:
         mix: a; 0 is the base.
         encoder_mix: a of the encoder, where it is another one.
-        carries: of mix 0: whether the base is heard with the job's glossary as phrases.
+        carries: of mix 0: whether the base is heard with the job's phrases.
         domain_error: dev WER or CER, or 1 - term F1 where dev has no transcripts.
         general_wer: of the general set; a CER where words are not written apart.
         sound_words: written where nobody speaks.
@@ -48,7 +48,7 @@ class MixScore:
     @property
     def label(self) -> str:
         """For a person."""
-        return mix_label(self.mix, self.encoder_mix) + (" with the glossary" if self.carries else "")
+        return mix_label(self.mix, self.encoder_mix) + (" with phrases" if self.carries else "")
 
 
 def mix_label(mix: float, encoder_mix: float | None) -> str:
@@ -82,11 +82,11 @@ def choose_mix(
 
     By default that is the smallest: what a small general set does not show, a larger mix still costs. Where general
     speech was recorded, its cost is measured, and on speakers that dev does not hold, errors fall up to about three
-    quarters of the change (docs/experiments.md). What was learned must also be worth more than the glossary alone:
+    quarters of the change (docs/experiments.md). What was learned must also be worth more than the phrases alone:
     where no mix has a lower error than the base with it, that is taken, if it is better than the base.
 
     Args:
-        scores: one of them for the base, and where there is a glossary to carry, one for the base with it.
+        scores: one of them for the base, and where there are phrases to carry, one for the base with them.
         budget_wer: general WER that may be reached at most.
         prob_better: of the first against the second on dev, by paired resampling.
         preferred: mix that is taken where dev has no reason against it.

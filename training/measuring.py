@@ -101,7 +101,7 @@ class Measurer:
         )
 
     def measure_mixes(self, tuned: Mapping[str, Tensor], *, is_split: bool = False) -> list[Variant]:
-        """The base, it with the job's glossary, if one is carried, and every mix: on dev, general speech and sounds.
+        """The base, it with the phrases that the job carries, and every mix: on dev, general speech and sounds.
 
         Where no mix at own lengths is better than the base, they are tried in whole windows, too.
 
@@ -121,10 +121,13 @@ class Measurer:
                 base = self._family.base_state
                 measured.append(self.measure(base, 0.0, self._family.base_context, carries=True))
             stage.advance()
+            for one in measured:
+                self._tell(one)
             for context in contexts:
                 for mix, encoder_mix in candidates:
                     state = self.mixed(tuned, mix, encoder_mix)
                     measured.append(self.measure(state, mix, context, encoder_mix=encoder_mix))
+                    self._tell(measured[-1])
                     stage.advance()
                 if self._best(measured).score.mix:
                     break
@@ -232,17 +235,18 @@ class Measurer:
         return by_score[id(best)]
 
     def choose(self, mixes: Sequence[Variant]) -> Variant:
-        """The best mix within the budgets; every one is told to the person who waits."""
+        """The best mix within the budgets."""
         best = self._best(mixes)
         if best is mixes[0] and len(mixes) > 1:
             self._cause = self._why_none(mixes)
-        for mix in mixes:
-            self._reporter.note(
-                f"mix {mix.score.label} in {mix.context}: dev error {mix.score.domain_error:.2%}, general WER "
-                f"{mix.score.general_wer:.2%}, {mix.score.sound_words} words on sounds"
-                f"{' <- chosen' if mix is best else ''}"
-            )
+        self._reporter.note(f"mix {best.score.label} in {best.context} is taken")
         return best
+
+    def _tell(self, mix: Variant) -> None:
+        self._reporter.note(
+            f"mix {mix.score.label} in {mix.context}: dev error {mix.score.domain_error:.2%}, general WER "
+            f"{mix.score.general_wer:.2%}, {mix.score.sound_words} words on sounds"
+        )
 
     def _why_none(self, mixes: Sequence[Variant]) -> str:
         """Why the base is kept: the best of the others, and what it broke."""

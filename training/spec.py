@@ -61,8 +61,9 @@ class TrainingOptions:
         own_length: whether a Whisper is also taught to hear utterances at their own length, which is several times
             faster to serve and to train.
         own_length_sentences: synthesised everyday sentences that it is taught that on, once for each base and number.
-        carry_phrases: whether a Whisper's version looks for its glossary in whatever it hears, as for phrases of a
-            request (``asr.biasing``); every mix is measured with it.
+        carry_phrases: whether a Whisper's version looks for its glossary, and for terms found in the text, in whatever it
+            hears, as for phrases of a request (``asr.biasing``); every mix is measured with them.
+        text_phrases: terms of the text that are carried, at most; 0 for none.
     """
 
     learning_rate: float = 0.0
@@ -87,6 +88,7 @@ class TrainingOptions:
     own_length: bool = True
     own_length_sentences: int = OWN_LENGTH_SENTENCES
     carry_phrases: bool = True
+    text_phrases: int = 200
 
     def __post_init__(self) -> None:
         if self.lora_part not in LORA_PARTS:
@@ -101,6 +103,7 @@ class TrainingOptions:
             "recording_copies": (0, 20),
             "spec_masks": (0, 20),
             "lora_rank": (1, 256),
+            "text_phrases": (0, 2000),
             "lora_alpha": (1, 1024),
             "replay_share": (0, 1),
             "window_share": (0, 1),

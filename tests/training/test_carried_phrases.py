@@ -151,6 +151,22 @@ def test_what_a_job_carries_follows_from_glossary_base_option_and_family(tmp_pat
     assert carried_by(of_text, base, is_able=True) == Carried(base=base, adapted=base)
 
 
+def test_terms_found_in_the_text_stand_behind_the_glossary_and_are_told(tmp_path: Path) -> None:
+    (tmp_path / "terms.txt").write_text("apixaban\tcritical\n")
+    (tmp_path / "text.txt").write_text("nothing else\n")
+    base = PhraseSet((Phrase(text="warfarin", boost=3.0),))
+    found = ["Apixaban", "Warfarin", "sore throat", "7/8"]
+    spec = AdaptationSpec(
+        base="bundled:tiny.en", name="x", terms=tmp_path / "terms.txt", text=tmp_path / "text.txt"
+    )
+    carried = carried_by(spec, base, is_able=True, found=found)
+    assert carried.adapted is not None
+    assert [(one.text, one.critical) for one in carried.adapted] == [
+        ("apixaban", True), ("Warfarin", False), ("sore throat", False),
+    ]  # fmt: skip
+    assert any("3 terms" in note and "sore throat" in note for note in carried.notes)
+
+
 def test_an_import_carries_what_the_exported_version_did(
     version: Path, reference: str, tmp_path: Path
 ) -> None:

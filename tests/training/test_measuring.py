@@ -128,8 +128,8 @@ def test_few_rows_less_are_no_proof_that_earlier_weights_are_better(
     assert measurer.is_first_better(*states) == is_sure
 
 
-@pytest.mark.parametrize(("misheard", "label"), [(0, "0.25"), (25, "0 with the glossary")])
-def test_what_was_learned_must_be_worth_more_than_the_glossary_alone(
+@pytest.mark.parametrize(("misheard", "label"), [(0, "0.25"), (25, "0 with phrases")])
+def test_what_was_learned_must_be_worth_more_than_the_phrases_alone(
     tmp_path: Path, misheard: int, label: str
 ) -> None:
     glossary = PhraseSet((Phrase(text="lazy dog"),))

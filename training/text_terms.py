@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from wordfreq import available_languages, tokenize, zipf_frequency
+from wordfreq import available_languages, zipf_frequency
+from wordfreq.tokens import tokenize
 
 from asr.text.languages import WITHOUT_SPACES, normalizer_for
 from asr.text.normalize import get_normalizer
@@ -56,7 +57,9 @@ def text_terms(lines: Sequence[str], language: str, *, limit: int) -> list[str]:
         if count >= MIN_COUNT and rarity[word] < EVERYDAY and may_be_term(word)
     }
     key = {word for word, value in keyness.items() if value >= MIN_KEYNESS}
-    ranks = {(word,): counts[word] * keyness[word] for word in key if rarity[word] < COMMON}
+    ranks: dict[tuple[str, ...], float] = {
+        (word,): counts[word] * keyness[word] for word in key if rarity[word] < COMMON
+    }
     pairs = Counter(pair for words in runs for pair in pairwise(words))
     joined = {pair for pair in pairs if _togetherness(pair, pairs, counts) >= MIN_TOGETHER}
     for run, count in _runs(runs, joined).items():

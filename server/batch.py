@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 
+from asr.models.resolve import resolve_model
+from asr.models.writable import tokens_of
 from asr.v1 import batch_pb2, batch_pb2_grpc
 from server import convert_job_answers as answers
 from server import convert_jobs
@@ -122,6 +124,8 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
             check_root(caller, source, f"recordings[{index}].file")
         model = await asyncio.to_thread(self._catalog.resolve, asked.model, caller.may_use)
         phrases = await self._vocabularies.resolve(asked.vocabulary, caller.name, "vocabulary")
+        if phrases.phrases:
+            phrases = phrases.by(await asyncio.to_thread(lambda: tokens_of(resolve_model(model))))
         return await self._jobs.ask(lambda parts: self._create(parts, caller, asked, model, phrases))
 
     def _create(

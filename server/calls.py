@@ -21,6 +21,7 @@ from asr.streaming.messages import (
     Vocabulary,
 )
 from asr.text.languages import language_code
+from server.call_audio import IN_PARTS, at_most, check_length, length_s, pieces, watched
 from server.caller import Caller, current_caller
 from server.candidates.keeper import Keeper
 from server.catalog import Catalog
@@ -33,12 +34,10 @@ from server.pool import ModelPool
 from server.quotas import TenantQuotas
 from server.stream import GIVE_UP_S, RecognitionStream
 from server.stream_metrics import StreamMetrics
-from server.unpacking import PIECE_BYTES, Unpacked, settled, unpacker
-from server.vocabulary import PhraseChange, Resolved, ServedInput
+from server.unpacking import Unpacked, settled, unpacker
+from server.vocabulary import PhraseChange, Resolved, ServedInput, written_by
 from server.workers import ServedModel
 
-UNARY_PIECE_S = 5.0  # a whole recording is worked on in pieces, so that others get their turn
-IN_PARTS = "stream it, or send it in parts"
 FLUSH_S = GIVE_UP_S  # within which one more of the streams that a drain has ended must have sent its finals
 
 _M = TypeVar("_M")
@@ -174,21 +173,22 @@ class Calls:
             if isinstance(update.event, RecognitionResult) and update.event.is_final:
                 results.append(update.event)
 
-        source, max_s = Source(_pieces(config, audio)), self.limits.max_unary_s
+        source, max_s = Source(pieces(config, audio)), self.limits.max_unary_s
         asked = await self._resolved(config)
         async with (
             self._lease(config) as model,
             self._unpacked(config, aiter(source), max_s) as (config, samples),
         ):
+            asked = asked.by(model.tokens)
             caller = current_caller()
             stream = self._recognition(config, model, collect, asked, is_live=False)
             if not contained:
-                self._quotas.take(caller, _length_s(config, len(audio)) * config.num_legs)
+                self._quotas.take(caller, length_s(config, len(audio)) * config.num_legs)
             else:  # how much there is shows while it is decoded
                 samples = self._charged(samples, config, caller, stream)
             with self._open(stream):
                 try:
-                    await stream.run(_at_most(samples, config, max_s), source)
+                    await stream.run(at_most(samples, config, max_s), source)
                 except Exception as error:
                     if contained and isinstance(
                         first_leaf(error), LimitError
@@ -218,6 +218,7 @@ class Calls:
         """
         source, asked = Source(inputs), await self._resolved(config)
         async with self._lease(config) as model:
+            asked = asked.by(model.tokens)
             ready = Ready(
                 model=model.identity,
                 limits=self.limits,
@@ -236,8 +237,10 @@ class Calls:
                     with self._open(stream):
                         if is_raw:  # only now: a drain says goodbye to every stream that is ready
                             await send(greeting)
+                        if model.tokens is not None:
+                            samples = written_by(model.tokens, samples)
                         charged = self._charged(samples, config, current_caller(), stream)
-                        await stream.run(_watched(charged, deadlines), source)
+                        await stream.run(watched(charged, deadlines), source)
                 finally:
                     watcher.cancel()
 
@@ -328,7 +331,7 @@ class Calls:
         """The inputs, their audio counted; what uses up the caller's quota is the last that is served."""
         async for one in inputs:
             if isinstance(one, bytes):
-                error = self._quotas.charge(caller, _length_s(config, len(one)) * config.num_legs)
+                error = self._quotas.charge(caller, length_s(config, len(one)) * config.num_legs)
                 if error is not None:
                     stream.end(error)
             yield one
@@ -339,7 +342,7 @@ class Calls:
             message = f"{len(audio)} bytes of audio; at most {self.limits.max_unary_bytes}: {IN_PARTS}"
             raise ProtocolError(message, field="audio")
         if config.container is None:
-            _check_length(_length_s(config, len(audio)), self.limits.max_unary_s)
+            check_length(length_s(config, len(audio)), self.limits.max_unary_s)
 
     @contextmanager
     def _open(self, stream: RecognitionStream) -> Iterator[None]:
@@ -359,41 +362,6 @@ class Calls:
 
 def _draining() -> UnavailableError:
     return UnavailableError("the server is shutting down; open the stream again", reason="DRAINING")
-
-
-async def _watched(inputs: AsyncIterator[ServedInput], deadlines: Deadlines) -> AsyncIterator[ServedInput]:
-    async for one in inputs:
-        deadlines.touch()
-        yield one
-
-
-def _length_s(config: StreamConfig, num_bytes: int) -> float:
-    return num_bytes / config.frame_bytes / config.sample_rate_hz
-
-
-def _check_length(duration_s: float, max_s: float) -> None:
-    if duration_s > max_s:
-        message = f"{duration_s:.1f} s of audio; at most {max_s:g} s: {IN_PARTS}"
-        raise ProtocolError(message, field="audio")
-
-
-async def _at_most(
-    inputs: AsyncIterator[ServedInput], config: StreamConfig, max_s: float
-) -> AsyncIterator[ServedInput]:
-    """The inputs, while there is no more audio than ``max_s``."""
-    num_bytes = 0
-    async for one in inputs:
-        num_bytes += len(one) if isinstance(one, bytes) else 0
-        _check_length(_length_s(config, num_bytes), max_s)
-        yield one
-
-
-async def _pieces(config: StreamConfig, audio: bytes) -> AsyncIterator[ServedInput]:
-    step = PIECE_BYTES
-    if config.container is None:
-        step = int(UNARY_PIECE_S * config.sample_rate_hz) * config.frame_bytes
-    for start in range(0, len(audio), step):
-        yield audio[start : start + step]
 
 
 def _check_language(language: str, model: ServedModel) -> None:

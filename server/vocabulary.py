@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from asr.biasing.kept import KeptPhrases
 from asr.biasing.phrases import Phrase, PhraseReport, PhraseSet, phrase_set
+from asr.decoding.ctc_tokens import CtcTokens
 from asr.errors import LexituneError, OptionError, PhraseSetNotFoundError
+from asr.models.writable import writable
 from asr.phrase_store import PhraseStore
 from asr.streaming.messages import Finalize, Limits, Marker, Vocabulary, VocabularyApplied
 
@@ -29,6 +31,10 @@ class Resolved:
 
     phrases: PhraseSet | None = None
     reports: tuple[PhraseReport, ...] = ()
+
+    def by(self, tokens: CtcTokens | None) -> Resolved:
+        """Once the model is known: without what a CTC model cannot write."""
+        return Resolved(*writable(self.phrases, self.reports, tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,15 @@ class PhraseChange:
 
 ServedInput = bytes | Finalize | Marker | PhraseChange
 """A stream's message as the server works on it."""
+
+
+async def written_by(tokens: CtcTokens, inputs: AsyncIterator[ServedInput]) -> AsyncIterator[ServedInput]:
+    """A stream's messages, without the phrases that its CTC model cannot write."""
+    async for one in inputs:
+        if isinstance(one, PhraseChange):
+            phrases, reports = writable(one.phrases, one.applied.phrases, tokens)
+            one = PhraseChange(replace(one.applied, phrases=reports), phrases)
+        yield one
 
 
 class Vocabularies:

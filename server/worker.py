@@ -53,6 +53,7 @@ class _Worker:
             self._pipe.send(answer)
 
     def _load(self, resolved: ResolvedModel) -> dict[str, Any]:
+        from asr.models.writable import tokens_of
         from asr.recognizer import Recognizer
 
         reference = resolved.reference
@@ -73,6 +74,7 @@ class _Worker:
             "own_length": recognizer.resolved.own_length,
             "is_incremental": reference in self._partials,
             "carries_phrases": recognizer.resolved.phrases is not None,
+            "tokens": tokens_of(resolved),
             "memory_bytes": self._memory_bytes[reference],
         }
 

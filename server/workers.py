@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from asr.biasing.phrases import PhraseSet
+from asr.decoding.ctc_tokens import CtcTokens
 from asr.errors import UnavailableError
 from asr.models.base import DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
@@ -56,6 +57,7 @@ class ServedModel:
         own_length: whether segments are heard at their own length.
         is_incremental: whether of an open utterance only what is new is heard.
         carries_phrases: whether it looks for phrases of its own in whatever it hears.
+        tokens: what a CTC model can write; None for any text.
         memory_bytes: that its weights take in each worker, by the size of the files that are loaded.
     """
 
@@ -67,6 +69,7 @@ class ServedModel:
     own_length: bool = False
     is_incremental: bool = False
     carries_phrases: bool = False
+    tokens: CtcTokens | None = None
     memory_bytes: int = 0
 
     @property

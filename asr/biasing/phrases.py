@@ -11,7 +11,7 @@ import enum
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -41,12 +41,14 @@ class Phrase:
             0, at most 20.
         sounds_like: other spellings under which it may be heard, at most 10.
         critical: looked for ahead of others where an utterance resembles many.
+        asked: the phrase with classes that this one was written out from; "" for one that was asked for as it stands.
     """
 
     text: str
     boost: float = DEFAULT_BOOST
     sounds_like: tuple[str, ...] = ()
     critical: bool = False
+    asked: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", _checked(self.text))
@@ -190,6 +192,31 @@ def combined(asked: PhraseSet, carried: PhraseSet) -> PhraseSet:
     return PhraseSet((*asked, *(one for one in carried if one.text.casefold() not in known)))
 
 
+def without_refused(
+    phrases: PhraseSet, reports: Sequence[PhraseReport], reason: Callable[[str], str]
+) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
+    """The set without what cannot be used, a phrase with classes as a whole, and the reports that say so.
+
+    Args:
+        phrases: of :func:`phrase_set`,
+        reports: with what became of each as it was asked for.
+        reason: why a phrase cannot be used; "" if it can.
+    """
+    reasons: dict[str, str] = {}
+    for one in phrases:
+        if why := reason(one.text):
+            reasons.setdefault(
+                one.asked or one.text, f"of its class {one.text!r}: {why}" if one.asked else why
+            )
+    kept = PhraseSet(tuple(one for one in phrases if (one.asked or one.text) not in reasons))
+    return kept, tuple(
+        PhraseReport(text=one.text, state=PhraseState.REFUSED, reason=reasons[one.text])
+        if one.text in reasons and one.state is not PhraseState.REFUSED
+        else one
+        for one in reports
+    )
+
+
 def format_phrases(phrases: PhraseSet) -> str:
     """The file that :func:`read_phrases` reads as this set."""
     lines = []
@@ -266,4 +293,4 @@ def _written_out(phrase: Phrase, items: Mapping[str, Sequence[str]]) -> Iterator
     literals = _CLASS.split(phrase.text)
     for chosen in product(*(items.get(name[1:], (name,)) for name in names)):
         parts = [literals[0], *(piece for pair in zip(chosen, literals[1:], strict=True) for piece in pair)]
-        yield Phrase(text="".join(parts), boost=phrase.boost, critical=phrase.critical)
+        yield Phrase(text="".join(parts), boost=phrase.boost, critical=phrase.critical, asked=phrase.text)

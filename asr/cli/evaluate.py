@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr.cli.console import message, print_json, reporting, stdout
-from asr.cli.phrases import Phrases, as_rows, phrases_of
+from asr.cli.phrases import Phrases, as_rows, phrases_for, phrases_of
 from asr.errors import InputError
 
 if TYPE_CHECKING:
+    from asr.biasing.phrases import PhraseReport
     from asr.data.manifest import Utterance
     from asr.evaluation.evaluate import Evaluation
 
@@ -71,21 +72,24 @@ def evaluate(
     wanted, reports = phrases_of(phrases)
     evaluations: list[Evaluation] = []
     hashes: dict[str, str] = {}
+    all_told: list[tuple[PhraseReport, ...]] = []
     with reporting() as reporter:
         for reference in (model, *((against,) if against else ())):
             recognizer = Recognizer.load(reference, engine=engine, num_workers=workers)
             code = known_code(spoken, recognizer.languages, reference) if spoken else None
             options = DecodingOptions(beam_size=beam_size, word_times=False, language=code)
+            heard, told = phrases_for(recognizer.resolved, wanted, reports)
+            all_told.append(told)
             with reporter.stage(f"evaluating {reference}", len(utterances)) as stage:
                 done = evaluate_model(
-                    recognizer, utterances, normalizer=name, terms=glossary, options=options, phrases=wanted,
+                    recognizer, utterances, normalizer=name, terms=glossary, options=options, phrases=heard,
                     on_row=stage.advance,
                 )  # fmt: skip
                 evaluations.append(done)
             hashes[f"model {recognizer.reference}"] = recognizer.sha256
             recognizer.close()
     document = _document(manifest, utterances, evaluations) | (
-        {"phrases": as_rows(reports)} if phrases else {}
+        {"phrases": as_rows(all_told[0])} if phrases else {}
     )
     if report:
         facts = {"Engine": engine, "Beam size": str(beam_size), "Decodings at the same time": str(workers)}

@@ -12,6 +12,7 @@ from asr.cli.console import message
 
 if TYPE_CHECKING:
     from asr.biasing.phrases import PhraseReport, PhraseSet
+    from asr.models.resolve import ResolvedModel
 
 Phrases = Annotated[
     Path | None,
@@ -34,6 +35,17 @@ def phrases_of(path: Path | None) -> tuple[PhraseSet | None, tuple[PhraseReport,
     phrases, reports = read_phrases(path)
     tell_refused(reports)
     return phrases or None, reports
+
+
+def phrases_for(
+    resolved: ResolvedModel, phrases: PhraseSet | None, reports: tuple[PhraseReport, ...]
+) -> tuple[PhraseSet | None, tuple[PhraseReport, ...]]:
+    """What :func:`phrases_of` gave, without what this model cannot write; a line for each such phrase."""
+    from asr.models.writable import tokens_of, writable
+
+    kept, told = writable(phrases, reports, tokens_of(resolved))
+    tell_refused(one for one in told if one not in reports)
+    return kept, told
 
 
 def tell_refused(reports: Iterable[PhraseReport]) -> None:

@@ -125,7 +125,7 @@ class AsyncJobsClient(AsyncConnected):
             request_id=request_id,
         )
         response = await self._call(self._batch.CreateBatchJob, request)
-        return wire_jobs.batch_job(response.job)
+        return wire_jobs.created_batch_job(response)
 
     async def batch_job(self, job_id: str) -> BatchJob:
         """One job."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from asr.biasing.phrases import PhraseReport
 from asr.jobs import JobState
 from asr.results import Transcript
 
@@ -62,7 +63,10 @@ class JobFault:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchJob:
-    """A batch job as it is; ``model`` is an immutable reference, times that were not yet are None."""
+    """A batch job as it is; ``model`` is an immutable reference, times that were not yet are None.
+
+    ``phrases`` says what became of each phrase that was asked for; only the answer to the job's creation has it.
+    """
 
     id: str
     request_id: str
@@ -77,6 +81,7 @@ class BatchJob:
     ended_at: datetime | None = None
     expires_at: datetime | None = None
     fault: JobFault | None = None
+    phrases: tuple[PhraseReport, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

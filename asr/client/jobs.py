@@ -125,7 +125,7 @@ class JobsClient(Connected):
             request_id=request_id,
         )
         response = self._call(self._batch.CreateBatchJob, request)
-        return wire_jobs.batch_job(response.job)
+        return wire_jobs.created_batch_job(response)
 
     def batch_job(self, job_id: str) -> BatchJob:
         """One job."""

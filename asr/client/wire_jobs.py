@@ -7,6 +7,7 @@ import io
 import os
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from asr.client.job_values import (
     UploadedFile,
 )
 from asr.client.wire import seconds_of
-from asr.client.wire_phrases import vocabulary_message
+from asr.client.wire_phrases import phrase_reports, vocabulary_message
 from asr.data.manifest import MalformedRow, parse_rows
 from asr.errors import ManifestError
 from asr.jobs import FILES, MANIFESTS, JobState
@@ -139,6 +140,11 @@ def uploaded_file(message: uploads_pb2.Upload) -> UploadedFile:
         sha256=message.sha256,
         created_at=message.create_time.ToDatetime(UTC),
     )
+
+
+def created_batch_job(response: batch_pb2.CreateBatchJobResponse) -> BatchJob:
+    """A batch job, with what became of its phrases."""
+    return replace(batch_job(response.job), phrases=phrase_reports(response.phrases))
 
 
 def batch_job(message: batch_pb2.BatchJob) -> BatchJob:

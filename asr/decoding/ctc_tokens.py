@@ -61,6 +61,11 @@ class CtcTokens:
         """The characters of ``text``, after :meth:`fold`, that no output writes."""
         return tuple(sorted({sign for sign in self.fold(text) if sign != " "} - self.characters))
 
+    def refusal(self, text: str) -> str:
+        """Why a phrase cannot be looked for; "" if it can."""
+        missing = self.missing(text)
+        return f"the model cannot write {' '.join(missing[:MAX_NAMED])}" if missing else ""
+
     def encode(self, text: str) -> list[int]:
         """Folded ``text`` to tokens, repeated characters in a row kept.
 

@@ -9,13 +9,13 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from asr.biasing.kept import KeptPhrases
 from asr.biasing.phrases import Phrase, PhraseReport, PhraseSet, phrase_set
 from asr.decoding.ctc_tokens import CtcTokens
 from asr.errors import LexituneError, OptionError, PhraseSetNotFoundError
-from asr.models.writable import writable
+from asr.models.writable import refusal_of
 from asr.phrase_store import PhraseStore
 from asr.streaming.messages import Finalize, Limits, Marker, Vocabulary, VocabularyApplied
 
@@ -27,22 +27,33 @@ Classes = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Phrases that a call may hold, None for none, and what became of each that was asked for."""
+    """Phrases that a call may hold, None for none, and what became of each that was asked for, with these classes."""
 
     phrases: PhraseSet | None = None
     reports: tuple[PhraseReport, ...] = ()
+    asked: tuple[Phrase, ...] = ()
+    classes: Classes = field(default_factory=dict)
 
     def by(self, tokens: CtcTokens | None) -> Resolved:
         """Once the model is known: without what a CTC model cannot write."""
-        return Resolved(*writable(self.phrases, self.reports, tokens))
+        if tokens is None or self.phrases is None:
+            return self
+        found, reports = phrase_set(
+            self.asked, self.classes, max_phrases=len(self.phrases), refusal=refusal_of(tokens)
+        )
+        return Resolved(found or None, reports)
 
 
 @dataclass(frozen=True, slots=True)
 class PhraseChange:
-    """What a stream does with a vocabulary: tell ``applied``, and unless that is an error take ``phrases``."""
+    """What a stream does with a vocabulary: tell ``applied``, and unless that is an error take ``phrases``.
+
+    ``resolved`` is what they are of, for a model that cannot write all of them.
+    """
 
     applied: VocabularyApplied
     phrases: PhraseSet | None = None
+    resolved: Resolved = field(default_factory=Resolved)
 
     @property
     def num_bytes(self) -> int:
@@ -58,10 +69,7 @@ ServedInput = bytes | Finalize | Marker | PhraseChange
 async def written_by(tokens: CtcTokens, inputs: AsyncIterator[ServedInput]) -> AsyncIterator[ServedInput]:
     """A stream's messages, without the phrases that its CTC model cannot write."""
     async for one in inputs:
-        if isinstance(one, PhraseChange):
-            phrases, reports = writable(one.phrases, one.applied.phrases, tokens)
-            one = PhraseChange(replace(one.applied, phrases=reports), phrases)
-        yield one
+        yield changed(one.resolved.by(tokens)) if isinstance(one, PhraseChange) and one.phrases else one
 
 
 class Vocabularies:
@@ -103,7 +111,7 @@ class Vocabularies:
             found, reports = phrase_set(phrases, classes, max_phrases=self._limits.max_phrases)
         except OptionError as error:
             raise OptionError(str(error), field=f"{path}.phrases") from error
-        return Resolved(found or None, reports)
+        return Resolved(found or None, reports, tuple(phrases), classes)
 
     async def change(self, vocabulary: Vocabulary, tenant: str) -> PhraseChange:
         """What a stream does with a vocabulary that came on it; never an error."""
@@ -111,7 +119,7 @@ class Vocabularies:
             resolved = await self.resolve(vocabulary, tenant, "vocabulary")
         except LexituneError as error:
             return unusable(error)
-        return PhraseChange(VocabularyApplied(phrases=resolved.reports), resolved.phrases)
+        return changed(resolved)
 
     def _read(self, names: Sequence[str], tenant: str, path: str) -> list[KeptPhrases]:
         store = self._open_store()
@@ -119,6 +127,11 @@ class Vocabularies:
             return [store.get(tenant, name) for name in names]
         except PhraseSetNotFoundError as error:
             raise PhraseSetNotFoundError(str(error), field=path) from error
+
+
+def changed(resolved: Resolved) -> PhraseChange:
+    """The change to a vocabulary."""
+    return PhraseChange(VocabularyApplied(phrases=resolved.reports), resolved.phrases, resolved)
 
 
 def unusable(error: LexituneError) -> PhraseChange:

@@ -152,7 +152,7 @@ class _Job:
             method = self._family.method(plan, rows.examples, epochs * steps_per_epoch)
             scorer = self._scorer(data)
         carried = carried_by(
-            self._spec, self._base.phrases, is_able=self._family.carries_phrases, found=data.text_terms
+            self._spec, self._base.phrases, is_able=self._family.carries_phrases, lines=data.text_lines
         )
         data.notes.extend(carried.notes)
         measurer = Measurer(self._family, scorer, self._spec, data, self._reporter, carried)

@@ -39,7 +39,6 @@ from training.sources import (
 from training.spec import AdaptationSpec
 from training.synth.dataset import Sentence
 from training.synth.everyday import everyday_sentences
-from training.text_terms import can_find_terms, text_terms
 
 MAX_GENERAL = 300
 MIN_GENERAL_TO_SHARE = 80  # rows of --general from which on some are trained on
@@ -62,7 +61,7 @@ class AdaptationData:
         critical: those of the glossary that are marked so.
         sounds: recordings in which nobody speaks.
         hashes: content hashes of the three sets.
-        text_terms: terms found in the part of the text that is trained on.
+        text_lines: those of the text that are neither in dev nor in the test, also where too many to train on.
         recorded_hours: of the recordings in train, without copies, joined windows, replay and synthesis.
         notes: what a reader of the figures must know, e.g. which set was synthesised.
     """
@@ -75,7 +74,7 @@ class AdaptationData:
     critical: tuple[str, ...]
     sounds: list[Utterance]
     hashes: dict[str, str]
-    text_terms: tuple[str, ...] = ()
+    text_lines: tuple[str, ...] = ()
     recorded_hours: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -97,10 +96,8 @@ def collect(
     glossary = read_terms(spec.terms) if spec.terms else []
     sources = Sources()
     audio = JobAudio(folder, reporter, spec.seed, spec.code)
-    found: list[str] = []
     if spec.text:
         split_text(spec, spec.text, sources)
-        found = found_terms(spec, sources)
     if glossary:
         split_glossary(spec, glossary, sources)
     if spec.train:
@@ -139,23 +136,10 @@ def collect(
             name: manifest_sha256(rows)
             for name, rows in (("train", train), ("dev", dev), ("test", test), ("general", general))
         },
-        text_terms=tuple(found),
+        text_lines=tuple(sources.text_lines),
         recorded_hours=sum(row.duration_s for row in sources.train) / 3600,
         notes=sources.notes,
     )
-
-
-def found_terms(spec: AdaptationSpec, sources: Sources) -> list[str]:
-    """The terms of the lines that are trained on: those of dev and of the test are not to be known."""
-    if not (spec.training.carry_phrases and spec.training.text_phrases):
-        return []
-    if not can_find_terms(spec.code):
-        sources.notes.append(
-            f"text: no terms are found in it, since how often words stand in {spec.code!r} is not known; give --terms"
-        )
-        return []
-    lines = [sentence.text for sentence in sources.train_sentences]
-    return text_terms(lines, spec.code, limit=spec.training.text_phrases)
 
 
 def _read(spec: AdaptationSpec, path: Path, audio: JobAudio, sources: Sources) -> list[Utterance]:

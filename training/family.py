@@ -91,7 +91,7 @@ class Family(Protocol):
         base_state: weights of the base.
         start_state: weights that training starts from.
         context: of :mod:`asr.models.contexts`, in which the result is to be heard.
-        carries_phrases: whether a version looks for its glossary in what it hears.
+        carries_phrases: whether a version looks for its phrases in what it hears.
     """
 
     name: str

@@ -50,6 +50,7 @@ class Sources:
     train: list[Utterance] = field(default_factory=list)
     dev: list[Utterance] = field(default_factory=list)
     test: list[Utterance] = field(default_factory=list)
+    text_lines: list[str] = field(default_factory=list)  # of the text, but for those of dev and test
     notes: list[str] = field(default_factory=list)
 
 
@@ -77,6 +78,7 @@ def split_text(spec: AdaptationSpec, path: Path, sources: Sources) -> None:
         ranked[num_dev : num_dev + num_test],
         ranked[num_dev + num_test :],
     )
+    sources.text_lines += train
     train = limited(train, spec.training.max_train_sentences, "text", sources.notes)
     sources.train_sentences += [_sentence("text", line, None) for line in train]
     sources.dev_sentences += [_sentence("text", line, None) for line in dev]

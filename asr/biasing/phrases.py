@@ -27,6 +27,7 @@ MAX_CHARACTERS = 100
 MAX_WORDS = 8
 MAX_SPELLINGS = 10  # of one phrase
 MAX_PHRASES = 5_000  # of one set, its classes written out
+Refusal = Callable[[str], str]
 _KEPT_SETS = 256
 _CLASS = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 
@@ -41,14 +42,12 @@ class Phrase:
             0, at most 20.
         sounds_like: other spellings under which it may be heard, at most 10.
         critical: looked for ahead of others where an utterance resembles many.
-        asked: the phrase with classes that this one was written out from; "" for one that was asked for as it stands.
     """
 
     text: str
     boost: float = DEFAULT_BOOST
     sounds_like: tuple[str, ...] = ()
     critical: bool = False
-    asked: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", _checked(self.text))
@@ -116,6 +115,7 @@ def phrase_set(
     classes: Mapping[str, Sequence[str]] | None = None,
     *,
     max_phrases: int = MAX_PHRASES,
+    refusal: Refusal = lambda text: "",
 ) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
     """The set that a request means, and what became of each of its phrases.
 
@@ -124,9 +124,10 @@ def phrase_set(
             phrases that it stands for is.
         classes: items by name, without the dollar sign.
         max_phrases: of the set, its classes written out.
+        refusal: why a model cannot look for a phrase, "" if it can.
 
     Raises:
-        OptionError: there are more than that.
+        OptionError: there are more than ``max_phrases``.
     """
     items = {name.removeprefix("$").upper(): tuple(values) for name, values in (classes or {}).items()}
     kept: dict[str, Phrase] = {}
@@ -136,8 +137,9 @@ def phrase_set(
         if not reason:
             heard: dict[str, Phrase] = {}
             for one in _written_out(phrase, items):
-                if reason := _unheard(one.text):
-                    reason, heard = f"of its class {one.text!r}: {reason}", {}
+                if reason := _unheard(one.text) or refusal(one.text):
+                    reason = reason if one is phrase else f"of its class {one.text!r}: {reason}"
+                    heard = {}
                     break
                 if (key := one.text.casefold()) not in kept:
                     heard.setdefault(key, one)
@@ -153,12 +155,15 @@ def phrase_set(
     return PhraseSet(tuple(kept.values())), tuple(reports)
 
 
-def read_phrases(path: Path, *, max_phrases: int = MAX_PHRASES) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
+def read_phrases(
+    path: Path, *, max_phrases: int = MAX_PHRASES, refusal: Refusal = lambda text: ""
+) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
     """Read a file of phrases.
 
     Args:
         path: of the file.
         max_phrases: of the set, its classes written out.
+        refusal: as for :func:`phrase_set`.
 
     Raises:
         InputError: it cannot be read, holds no phrase, or a line cannot be understood; names path and line.
@@ -182,7 +187,7 @@ def read_phrases(path: Path, *, max_phrases: int = MAX_PHRASES) -> tuple[PhraseS
             ) from error
     if not phrases:
         raise InputError(f"{path} holds no phrases; write one a line")
-    return phrase_set(phrases, classes, max_phrases=max_phrases)
+    return phrase_set(phrases, classes, max_phrases=max_phrases, refusal=refusal)
 
 
 @lru_cache(_KEPT_SETS)
@@ -190,31 +195,6 @@ def combined(asked: PhraseSet, carried: PhraseSet) -> PhraseSet:
     """Phrases of a request and those that a version carries; of one that is in both, as it is asked for."""
     known = {one.text.casefold() for one in asked}
     return PhraseSet((*asked, *(one for one in carried if one.text.casefold() not in known)))
-
-
-def without_refused(
-    phrases: PhraseSet, reports: Sequence[PhraseReport], reason: Callable[[str], str]
-) -> tuple[PhraseSet, tuple[PhraseReport, ...]]:
-    """The set without what cannot be used, a phrase with classes as a whole, and the reports that say so.
-
-    Args:
-        phrases: of :func:`phrase_set`,
-        reports: with what became of each as it was asked for.
-        reason: why a phrase cannot be used; "" if it can.
-    """
-    reasons: dict[str, str] = {}
-    for one in phrases:
-        if why := reason(one.text):
-            reasons.setdefault(
-                one.asked or one.text, f"of its class {one.text!r}: {why}" if one.asked else why
-            )
-    kept = PhraseSet(tuple(one for one in phrases if (one.asked or one.text) not in reasons))
-    return kept, tuple(
-        PhraseReport(text=one.text, state=PhraseState.REFUSED, reason=reasons[one.text])
-        if one.text in reasons and one.state is not PhraseState.REFUSED
-        else one
-        for one in reports
-    )
 
 
 def format_phrases(phrases: PhraseSet) -> str:
@@ -293,4 +273,4 @@ def _written_out(phrase: Phrase, items: Mapping[str, Sequence[str]]) -> Iterator
     literals = _CLASS.split(phrase.text)
     for chosen in product(*(items.get(name[1:], (name,)) for name in names)):
         parts = [literals[0], *(piece for pair in zip(chosen, literals[1:], strict=True) for piece in pair)]
-        yield Phrase(text="".join(parts), boost=phrase.boost, critical=phrase.critical, asked=phrase.text)
+        yield Phrase(text="".join(parts), boost=phrase.boost, critical=phrase.critical)

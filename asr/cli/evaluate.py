@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr.cli.console import message, print_json, reporting, stdout
-from asr.cli.phrases import Phrases, as_rows, phrases_for, phrases_of
+from asr.cli.phrases import Phrases, as_rows, phrases_for
 from asr.errors import InputError
 
 if TYPE_CHECKING:
-    from asr.biasing.phrases import PhraseReport
+    from asr.biasing.phrases import PhraseReport, PhraseSet
     from asr.data.manifest import Utterance
     from asr.evaluation.evaluate import Evaluation
 
@@ -59,6 +59,7 @@ def evaluate(
     from asr.data.manifest import read_manifest
     from asr.evaluation.evaluate import evaluate_model
     from asr.models.base import DecodingOptions
+    from asr.models.resolve import resolve_model
     from asr.recognizer import Recognizer
     from asr.text.languages import ENGLISH, known_code, normalizer_for
     from asr.text.normalize import get_normalizer
@@ -69,31 +70,32 @@ def evaluate(
     get_normalizer(name)
     glossary = [term.text for term in read_terms(terms)] if terms else _terms_of_rows(utterances)
     _check_scorable(manifest, utterances)
-    wanted, reports = phrases_of(phrases)
     evaluations: list[Evaluation] = []
     hashes: dict[str, str] = {}
-    all_told: list[tuple[PhraseReport, ...]] = []
+    heard: list[tuple[PhraseSet | None, tuple[PhraseReport, ...]]] = []
     with reporting() as reporter:
         for reference in (model, *((against,) if against else ())):
+            heard.append(phrases_for(resolve_model(reference), phrases))
             recognizer = Recognizer.load(reference, engine=engine, num_workers=workers)
             code = known_code(spoken, recognizer.languages, reference) if spoken else None
             options = DecodingOptions(beam_size=beam_size, word_times=False, language=code)
-            heard, told = phrases_for(recognizer.resolved, wanted, reports)
-            all_told.append(told)
             with reporter.stage(f"evaluating {reference}", len(utterances)) as stage:
                 done = evaluate_model(
-                    recognizer, utterances, normalizer=name, terms=glossary, options=options, phrases=heard,
+                    recognizer, utterances, normalizer=name, terms=glossary, options=options,
+                    phrases=heard[-1][0],
                     on_row=stage.advance,
                 )  # fmt: skip
                 evaluations.append(done)
             hashes[f"model {recognizer.reference}"] = recognizer.sha256
             recognizer.close()
-    document = _document(manifest, utterances, evaluations) | (
-        {"phrases": as_rows(all_told[0])} if phrases else {}
-    )
+    document = _document(manifest, utterances, evaluations)
+    if phrases:  # each model has its own: one may be unable to write what the other does
+        documents = [document, *([document["against"]] if against else [])]
+        for one, (_, reports) in zip(documents, heard, strict=True):
+            one["phrases"] = as_rows(reports)
     if report:
         facts = {"Engine": engine, "Beam size": str(beam_size), "Decodings at the same time": str(workers)}
-        facts |= {"Phrases": f"{len(wanted or ())}, from {phrases}"} if phrases else {}
+        facts |= {"Phrases": f"{len(heard[0][0] or ())}, from {phrases}"} if phrases else {}
         _write_report(report, document, evaluations)
         _write_page(
             report, manifest, utterances, evaluations, facts | _asked(spoken, glossary, terms), hashes

@@ -38,14 +38,21 @@ def phrases_of(path: Path | None) -> tuple[PhraseSet | None, tuple[PhraseReport,
 
 
 def phrases_for(
-    resolved: ResolvedModel, phrases: PhraseSet | None, reports: tuple[PhraseReport, ...]
+    resolved: ResolvedModel, path: Path | None
 ) -> tuple[PhraseSet | None, tuple[PhraseReport, ...]]:
-    """What :func:`phrases_of` gave, without what this model cannot write; a line for each such phrase."""
-    from asr.models.writable import tokens_of, writable
+    """As :func:`phrases_of`, without what this model cannot write; a line for each such phrase."""
+    from asr.biasing.phrases import read_phrases
+    from asr.models.writable import refusal_of, tokens_of
 
-    kept, told = writable(phrases, reports, tokens_of(resolved))
-    tell_refused(one for one in told if one not in reports)
-    return kept, told
+    if path is None:
+        return None, ()
+    tokens = tokens_of(resolved)
+    if tokens is None:
+        phrases, reports = read_phrases(path)
+    else:
+        phrases, reports = read_phrases(path, refusal=refusal_of(tokens))
+    tell_refused(reports)
+    return phrases or None, reports
 
 
 def tell_refused(reports: Iterable[PhraseReport]) -> None:

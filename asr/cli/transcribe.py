@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr.cli.console import EXIT_NO, message
-from asr.cli.phrases import Phrases, phrases_for, phrases_of
+from asr.cli.phrases import Phrases, phrases_for
 from asr.errors import OptionError
 
 if TYPE_CHECKING:
@@ -100,7 +100,6 @@ def transcribe(
         raise OptionError("--resume needs --output: it goes on with what that holds")
     _check_engine(engine, output)
     sources = _sources(files or [], manifest, channels, _legs(legs))
-    wanted, reports = phrases_of(phrases)
 
     from asr.cli.failures import FailureList, failures_path
     from asr.cli.recipe import Recipe
@@ -108,7 +107,7 @@ def transcribe(
     from asr.models.resolve import resolve_model
 
     resolved = resolve_model(model)
-    wanted, _ = phrases_for(resolved, wanted, reports)
+    wanted, _ = phrases_for(resolved, phrases)
     recipe = Recipe(
         model=resolved.reference,
         engine=CTRANSLATE2 if engine == RAY else engine,

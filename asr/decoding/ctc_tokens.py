@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,20 +51,19 @@ class CtcTokens:
 
     def fold(self, text: str) -> str:
         """``text`` in the vocabulary's case, with single spaces; characters that it lacks are kept."""
-        text = " ".join(text.split())
+        return self.folding(" ".join(text.split()))
+
+    @property
+    def folding(self) -> Callable[[str], str]:
+        """How text is brought into the vocabulary's case."""
         letters = "".join(label for label in self.characters if len(label) == 1)
         if self.lower_case or (letters == letters.upper() and letters != letters.lower()):
-            return text.upper()
-        return text.lower() if letters == letters.lower() and letters != letters.upper() else text
+            return str.upper
+        return str.lower if letters == letters.lower() and letters != letters.upper() else str
 
     def missing(self, text: str) -> tuple[str, ...]:
         """The characters of ``text``, after :meth:`fold`, that no output writes."""
         return tuple(sorted({sign for sign in self.fold(text) if sign != " "} - self.characters))
-
-    def refusal(self, text: str) -> str:
-        """Why a phrase cannot be looked for; "" if it can."""
-        missing = self.missing(text)
-        return f"the model cannot write {' '.join(missing[:MAX_NAMED])}" if missing else ""
 
     def encode(self, text: str) -> list[int]:
         """Folded ``text`` to tokens, repeated characters in a row kept.

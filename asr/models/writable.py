@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from asr.biasing.phrases import PhraseReport, PhraseSet, without_refused
-from asr.decoding.ctc_tokens import CtcTokens, read_tokens
+from asr.biasing.phrases import Refusal
+from asr.biasing.spoken import BUILT_IN
+from asr.decoding.ctc_tokens import MAX_NAMED, CtcTokens, read_tokens
 from asr.models.checkpoint import WAV2VEC2, check_folder, read_config
 from asr.models.resolve import ResolvedModel
 
@@ -23,11 +24,25 @@ def tokens_of(resolved: ResolvedModel) -> CtcTokens | None:
     return read_tokens(folder, blank=blank, vocab_size=vocab_size)
 
 
-def writable(
-    phrases: PhraseSet | None, reports: tuple[PhraseReport, ...], tokens: CtcTokens | None
-) -> tuple[PhraseSet | None, tuple[PhraseReport, ...]]:
-    """Phrases and reports of a request once its model is known; what that cannot write is refused."""
-    if not phrases or tokens is None:
-        return phrases, reports
-    kept, told = without_refused(phrases, reports, tokens.refusal)
-    return kept or None, told
+def refusal_of(tokens: CtcTokens) -> Refusal:
+    """Why a phrase cannot be written with these outputs; "" if it can.
+
+    What ``$DIGITS`` and ``$ALPHANUMERIC`` stand for is written in digits.
+    """
+    fold, characters = tokens.folding, tokens.characters | {" "}
+    has_digits = not set("0123456789") - characters
+
+    def refusal(text: str) -> str:
+        words = text.split()
+        codes = [word for word in words if word.upper() in BUILT_IN]
+        if codes and not has_digits:
+            return f"the model writes no digits, which {codes[0]} stands for"
+        signs = {sign for word in words if word not in codes for sign in word}
+        missing = sorted(
+            sign for sign in signs if not characters.issuperset(fold(sign))
+        )  # "ß" is folded to "SS"
+        if not missing:
+            return ""
+        return f"the model cannot write {' '.join(missing[:MAX_NAMED])}; write it as it is spoken, or take a Whisper"
+
+    return refusal

@@ -151,20 +151,42 @@ def test_what_a_job_carries_follows_from_glossary_base_option_and_family(tmp_pat
     assert carried_by(of_text, base, is_able=True) == Carried(base=base, adapted=base)
 
 
-def test_terms_found_in_the_text_stand_behind_the_glossary_and_are_told(tmp_path: Path) -> None:
+TEXT = ["the apixaban and the warfarin", "her sertraline", "no Apixaban and no Warfarin", "his sertraline"]
+
+
+def test_terms_found_in_the_text_stand_behind_what_a_person_gave_and_are_told(tmp_path: Path) -> None:
     (tmp_path / "terms.txt").write_text("apixaban\tcritical\n")
-    (tmp_path / "text.txt").write_text("nothing else\n")
-    base = PhraseSet((Phrase(text="warfarin", boost=3.0),))
-    found = ["Apixaban", "Warfarin", "sore throat", "7/8"]
+    (tmp_path / "text.txt").write_text("\n".join(TEXT))
+    carried_before = Phrase(text="warfarin", boost=3.0, sounds_like=("war farring",), critical=True)
     spec = AdaptationSpec(
         base="bundled:tiny.en", name="x", terms=tmp_path / "terms.txt", text=tmp_path / "text.txt"
     )
-    carried = carried_by(spec, base, is_able=True, found=found)
+    carried = carried_by(spec, PhraseSet((carried_before,)), is_able=True, lines=TEXT * 2)
     assert carried.adapted is not None
-    assert [(one.text, one.critical) for one in carried.adapted] == [
-        ("apixaban", True), ("Warfarin", False), ("sore throat", False),
+    assert list(carried.adapted) == [
+        Phrase(text="apixaban", critical=True), carried_before, Phrase(text="sertraline"),
     ]  # fmt: skip
-    assert any("3 terms" in note and "sore throat" in note for note in carried.notes)
+    assert any("3 terms found" in note and "sertraline" in note for note in carried.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "language", "told"),
+    [
+        (TrainingOptions(text_phrases=0), "en", ""),
+        (TrainingOptions(carry_phrases=False), "en", ""),
+        (TrainingOptions(), "cy", "'cy' is not known; give --terms"),
+    ],
+)
+def test_no_terms_are_found_where_none_are_wanted_or_the_language_is_not_known(
+    tmp_path: Path, options: TrainingOptions, language: str, told: str
+) -> None:
+    (tmp_path / "text.txt").write_text("\n".join(TEXT))
+    spec = AdaptationSpec(
+        base="bundled:base", name="x", text=tmp_path / "text.txt", training=options, language=language
+    )
+    carried = carried_by(spec, None, is_able=True, lines=TEXT * 2)
+    assert carried.adapted is None
+    assert [note for note in carried.notes if told not in note] == [] and bool(carried.notes) == bool(told)
 
 
 def test_an_import_carries_what_the_exported_version_did(

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data import found_terms
 from training.sources import Sources, split_text
 from training.spec import AdaptationSpec, TrainingOptions
 from training.synth.everyday import everyday_sentences
@@ -51,20 +50,67 @@ def test_words_that_keep_company_are_a_term_and_words_that_meet_by_chance_are_no
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "wrong"),
     [
-        "take sixteen milligrams",
-        "at 14h30 sharp",
-        "um mm-hmm quite so",
-        "whats the matter",
-        "he'd've gone",
-        "bye bye bye then",
+        ("the zixteen takes sixteen of these", "sixteen"),
+        ("the zixteen at 14h30 sharp", "14h30"),
+        ("the zixteen um mm-hmm quite so", "mm-hmm"),
+        ("the zixteen ohhh no", "ohhh"),
+        ("the zixteen whats the matter", "whats"),
+        ("the zixteen he'd've gone", "he'd've"),
+        ("the zixteen zebra zebra", "zebra zebra"),
+        ("write zixteen joe.bloggs@hyatt.com or hyatt.com/zixteen", "bloggs"),
     ],
 )
-def test_numbers_fillers_contractions_and_repetitions_are_no_terms(line: str) -> None:
-    found = " ".join(_found([line] * 12)).split()
-    assert {"sixteen", "14h30", "um", "mm-hmm", "whats", "he'd've"}.isdisjoint(found)
-    assert "bye bye" not in " ".join(found)
+def test_numbers_fillers_contractions_repetitions_and_addresses_are_no_terms(line: str, wrong: str) -> None:
+    found = text_terms([line] * 5, "en", limit=50)
+    assert "zixteen" in found
+    assert not any(wrong in term for term in found)
+
+
+@pytest.mark.parametrize(
+    ("line", "parted"),
+    [
+        ("take ibuprofen (Advil) daily", "ibuprofen Advil"),
+        ('say "chicken tikka" now', "say chicken"),
+        ("the mocha, espresso or latte", "mocha espresso"),
+        ("Crohn's disease", "Crohn disease"),
+        ("hot/cold tap", "hot cold"),
+    ],
+)
+def test_no_term_goes_over_punctuation(line: str, parted: str) -> None:
+    found = text_terms([line] * 9, "en", limit=50)
+    assert found and parted not in found
+
+
+def test_capitals_and_names_with_a_possessive_are_found() -> None:
+    lines = [
+        "show a photo ID",
+        "my ID is new",
+        "the ID check",
+        "it is Crohn's disease",
+        "has Crohn's now",
+        "Crohn's?",
+    ]
+    assert {"photo ID", "Crohn"} <= set(_found(lines * 3))
+
+
+@pytest.mark.parametrize(
+    ("language", "line", "term"),
+    [
+        ("fr", "prenez de l'ibuprofène ce soir", "ibuprofène"),
+        ("it", "prende dell'amoxicillina la sera", "amoxicillina"),
+        ("hi", "मधुमेह की दवाई", "मधुमेह"),
+        ("pl", "parace\u0301tamol teraz", "parac\u00e9tamol"),
+        ("no", "hun tar ramipril nå", "ramipril"),
+    ],
+)
+def test_terms_of_other_languages_are_whole_words(language: str, line: str, term: str) -> None:
+    assert term in text_terms([line] * 5, language, limit=5)
+
+
+def test_a_german_filler_is_no_term() -> None:
+    assert not {"ähm", "äh"} & set(text_terms(["ähm das Ramipril äh"] * 5, "de", limit=9))
 
 
 def test_terms_are_written_as_inside_a_sentence() -> None:
@@ -83,7 +129,7 @@ def test_what_stands_out_most_comes_first_and_no_more_than_asked_for() -> None:
 
 def test_languages_of_which_no_counts_are_known_are_told() -> None:
     assert can_find_terms("en") and can_find_terms("de")
-    assert not can_find_terms("cy") and not can_find_terms("zh") and not can_find_terms("sw")
+    assert not any(map(can_find_terms, ("cy", "sw", "zh", "ja", "ko", "th")))
 
 
 def test_german_terms_keep_their_case() -> None:
@@ -100,30 +146,14 @@ def test_any_text_gives_different_terms_of_its_own_words(lines: list[str], limit
     assert all(word.casefold() in said for term in found for word in term.split())
 
 
-def test_terms_come_from_the_lines_that_are_trained_on_alone(tmp_path: Path) -> None:
+def test_the_lines_that_terms_are_found_in_are_all_but_those_of_dev_and_test(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
-    names = [f"{start}{middle}zumab" for start in ("be", "lo", "tra", "pe") for middle in "aeioukrstl"]
-    path.write_text("\n".join(f"we gave {name} then {name} and {name}" for name in names))
-    spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=path)
+    lines = [f"line {start}{end}" for start in "abcdefghijklmno" for end in "pqrstuvwxyzabcdef"]
+    path.write_text("\n".join(lines))
+    training = TrainingOptions(max_train_sentences=10)
+    spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=path, training=training)
     sources = Sources()
     split_text(spec, path, sources)
-    found = set(found_terms(spec, sources))
-    trained_on = " ".join(one.text for one in sources.train_sentences).split()
-    hidden = {name for name in names if name not in trained_on}
-    assert len(hidden) >= 4
-    assert found == set(names) - hidden
-
-
-def test_none_are_looked_for_where_none_are_wanted_or_the_language_is_not_known(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt"
-    path.write_text("\n".join(f"{line} sertraline" for line in EVERYDAY[:60]))
-    for training in (TrainingOptions(text_phrases=0), TrainingOptions(carry_phrases=False)):
-        spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=path, training=training)
-        sources = Sources()
-        split_text(spec, path, sources)
-        assert found_terms(spec, sources) == [] and not any("terms" in note for note in sources.notes)
-    spec = AdaptationSpec(base="bundled:base", name="x", text=path, language="cy")
-    sources = Sources()
-    split_text(spec, path, sources)
-    assert found_terms(spec, sources) == []
-    assert any("'cy' is not known; give --terms" in note for note in sources.notes)
+    hidden = {one.text for one in [*sources.dev_sentences, *sources.test_sentences]}
+    assert sources.dev_sentences and sources.test_sentences and len(sources.train_sentences) == 10
+    assert set(sources.text_lines) == set(lines) - hidden

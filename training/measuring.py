@@ -33,6 +33,8 @@ from training.spec import MIXES, SPLIT_MIXES, AdaptationSpec
 
 MAX_MIX_UNHEARD = 0.625  # where no general speech was recorded (docs/experiments.md)
 SURELY_BETTER_STEP = 0.95  # probability above which earlier weights than the last are taken
+NARROWINGS = 2  # mixes tried between one within the budget and a better one beyond it,
+MIN_NARROWED = 0.12  # where their sizes are so far apart at least
 WHOLE_PROBES = 40  # rows of each set that are also heard in whole windows, at half a second of a core each
 
 
@@ -103,7 +105,8 @@ class Measurer:
     def measure_mixes(self, tuned: Mapping[str, Tensor], *, is_split: bool = False) -> list[Variant]:
         """The base, it with the phrases that the job carries, and every mix: on dev, general speech and sounds.
 
-        Where no mix at own lengths is better than the base, they are tried in whole windows, too.
+        Then what lies between the best mix and a better one that costs general speech too much. Where no mix at own
+        lengths is better than the base, they are tried in whole windows, too.
 
         Args:
             tuned: the weights that learned.
@@ -129,9 +132,38 @@ class Measurer:
                     measured.append(self.measure(state, mix, context, encoder_mix=encoder_mix))
                     self._tell(measured[-1])
                     stage.advance()
+                for _ in range(NARROWINGS):
+                    if (between := self._between(measured, context)) is None:
+                        break
+                    state = self.mixed(tuned, *between)
+                    measured.append(self.measure(state, between[0], context, encoder_mix=between[1]))
+                    self._tell(measured[-1])
                 if self._best(measured).score.mix:
                     break
         return measured
+
+    def _between(self, measured: Sequence[Variant], context: str) -> tuple[float, float | None] | None:
+        """Half way from the best mix to what is better on dev and the least over the budget for general speech.
+
+        None where nothing is, or where the two are near each other. From the base it is half way to nothing learned.
+        """
+        budget = general_budget(measured[0].score.general_wer, self._spec.gate)
+        best = self._best(measured)
+        over = [
+            one.score
+            for one in measured
+            if one.context == context
+            and one.score.general_wer > budget
+            and one.score.sound_words <= measured[0].score.sound_words
+            and one.score.domain_error < best.score.domain_error
+        ]
+        if not over:
+            return None
+        high, low = min(over, key=lambda score: score.general_wer), best.score
+        if high.size - low.size < MIN_NARROWED:
+            return None
+        encoder = None if high.encoder_mix is None else ((low.encoder_mix or 0.0) + high.encoder_mix) / 2
+        return (low.mix + high.mix) / 2, encoder
 
     def measure_base(self) -> Variant:
         """The base as it is served."""

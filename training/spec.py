@@ -28,7 +28,9 @@ _LANGUAGE = re.compile("auto|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
 OWN_LENGTH_SENTENCES = 120
 MIXES = (0.25, 0.5, 0.625, 0.75, 1.0)
 # of decoder and encoder
-SPLIT_MIXES = ((0.25, 0.5), (0.25, 0.75), (0.5, 0.5), (0.625, 0.625), (0.5, 0.75), (0.75, 0.75), (1.0, 1.0))
+SPLIT_MIXES = (
+    (0.5, 0.0), (0.25, 0.5), (0.25, 0.75), (0.5, 0.5), (0.625, 0.625), (0.5, 0.75), (0.75, 0.75), (1.0, 1.0),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -147,7 +147,7 @@ def test_what_was_learned_must_be_worth_more_than_the_phrases_alone(
     ("general", "is_split", "tried"),
     [
         (False, False, [(0.25, None), (0.5, None), (0.625, None)]),
-        (False, True, [(0.25, 0.5), (0.5, 0.5), (0.625, 0.625)]),
+        (False, True, [(0.5, 0.0), (0.25, 0.5), (0.5, 0.5), (0.625, 0.625)]),
         (True, False, [(mix, None) for mix in (0.25, 0.5, 0.625, 0.75, 1.0)]),
         (True, True, list(SPLIT_MIXES)),
     ],

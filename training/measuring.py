@@ -145,7 +145,7 @@ class Measurer:
     def _between(self, measured: Sequence[Variant], context: str) -> tuple[float, float | None] | None:
         """Half way from the best mix to what is better on dev and the least over the budget for general speech.
 
-        None where nothing is, or where the two are near each other. From the base it is half way to nothing learned.
+        None where nothing is, where the two are near each other, or where that was tried. From the base it is half way to nothing learned.
         """
         budget = general_budget(measured[0].score.general_wer, self._spec.gate)
         best = self._best(measured)
@@ -159,11 +159,17 @@ class Measurer:
         ]
         if not over:
             return None
-        high, low = min(over, key=lambda score: score.general_wer), best.score
+        high, low = min(over, key=lambda score: (score.general_wer, score.size)), best.score
         if high.size - low.size < MIN_NARROWED:
             return None
         encoder = None if high.encoder_mix is None else ((low.encoder_mix or 0.0) + high.encoder_mix) / 2
-        return (low.mix + high.mix) / 2, encoder
+        between = (low.mix + high.mix) / 2, encoder
+        tried = [
+            (one.score.mix, one.score.encoder_mix)
+            for one in measured
+            if one.score.mix and one.context == context
+        ]
+        return None if between in tried else between
 
     def measure_base(self) -> Variant:
         """The base as it is served."""

@@ -160,3 +160,43 @@ def test_larger_mixes_are_tried_only_where_general_speech_was_recorded(
     measurer, _ = _measurer(tmp_path, HeardWith(0), general=recorded if general else None)
     measured = measurer.measure_mixes({"w": torch.ones(1)}, is_split=is_split)
     assert [(one.score.mix, one.score.encoder_mix) for one in measured if one.score.mix] == tried
+
+
+class Forgetting:
+    """Weights that mishear the less of dev the more of them is kept, and a row of general speech beyond a limit."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+
+    def texts(
+        self, state: Any, rows: Any, options: Any, context: str = WHOLE, phrases: Any = None
+    ) -> list[str]:
+        kept = float(state["w"]) if state else 0.0
+        misheard = {*range(round(40 * (1 - kept))), *([40] if kept > self._limit else [])}
+        return [MISHEARD if index in misheard else row.text for index, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "narrowed", "chosen"),
+    [
+        (0.57, [0.5625, 0.59375], 0.5625),  # half way to 0.625, then half way again
+        (0.51, [0.5625, 0.53125], 0.5),
+        (0.2, [0.125, 0.1875], 0.1875),  # from nothing learned
+        (0.7, [], 0.625),  # none is over
+    ],
+)
+def test_between_the_best_mix_and_a_better_one_over_the_budget_others_are_tried(
+    tmp_path: Path, limit: float, narrowed: list[float], chosen: float
+) -> None:
+    measurer, _ = _measurer(tmp_path, Forgetting(limit))
+    measured = measurer.measure_mixes({"w": torch.ones(1)})
+    assert [one.score.mix for one in measured if one.context == OWN][1:] == [0.25, 0.5, 0.625, *narrowed]
+    assert max(one.score.mix for one in measured if one.score.general_wer == 0) == chosen
+    assert measurer.choose(measured).score.general_wer == 0
+
+
+def test_shares_of_encoder_and_decoder_are_both_halved(tmp_path: Path) -> None:
+    measurer, _ = _measurer(tmp_path, Forgetting(0.57))
+    measured = measurer.measure_mixes({"w": torch.ones(1)}, is_split=True)
+    pairs = [(one.score.mix, one.score.encoder_mix) for one in measured]
+    assert pairs.index((0.625, 0.625)) + 1 == pairs.index((0.5625, 0.3125))  # from (0.5, 0)

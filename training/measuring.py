@@ -145,7 +145,8 @@ class Measurer:
     def _between(self, measured: Sequence[Variant], context: str) -> tuple[float, float | None] | None:
         """Half way from the best mix to what is better on dev and the least over the budget for general speech.
 
-        None where nothing is, where the two are near each other, or where that was tried. From the base it is half way to nothing learned.
+        None where nothing is, where the two are near each other, or where that was tried. From the base it is half way
+        from nothing learned.
         """
         budget = general_budget(measured[0].score.general_wer, self._spec.gate)
         best = self._best(measured)

@@ -64,10 +64,7 @@ class Recognizer:
         Raises:
             LexituneError: the reference cannot be resolved or the model cannot be loaded.
         """
-        if engine not in ENGINES:
-            raise OptionError(
-                f"engine {engine!r} is not known; there are {', '.join(ENGINES)}", field="engine"
-            )
+        _check_engine(engine)
         resolved = resolve_model(reference)
         return cls.open(
             resolved, engine=engine, device=device, num_threads=num_threads, num_workers=num_workers
@@ -86,8 +83,10 @@ class Recognizer:
         """As :meth:`load`, of a model that was resolved before, perhaps in another process.
 
         Raises:
+            OptionError: the engine is not known.
             ModelError: it cannot be loaded.
         """
+        _check_engine(engine)
         if check_folder(resolved.transformers_dir) == WAV2VEC2:
             from asr.models.ctc_torch import TorchCtc
 
@@ -290,3 +289,8 @@ def _in_groups(
             group = []
     if group:
         yield group
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise OptionError(f"engine {engine!r} is not known; there are {', '.join(ENGINES)}", field="engine")

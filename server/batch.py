@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 import grpc
 
+from asr.decoding.ctc_tokens import CtcTokens
 from asr.models.resolve import resolve_model
 from asr.models.writable import tokens_of
 from asr.v1 import batch_pb2, batch_pb2_grpc
@@ -28,6 +30,12 @@ from server.vocabulary import Resolved, Vocabularies
 MAX_PAGE_CHARS = 2 * answers.MAX_RESULTS_BYTES  # as the store writes them, more than their messages have
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@lru_cache(maxsize=64)
+def _tokens_of(reference: str) -> CtcTokens | None:
+    """What a CTC model can write; None for any other. References are immutable."""
+    return tokens_of(resolve_model(reference))
 
 
 class BatchServicer(batch_pb2_grpc.BatchServicer):
@@ -125,7 +133,7 @@ class BatchServicer(batch_pb2_grpc.BatchServicer):
         model = await asyncio.to_thread(self._catalog.resolve, asked.model, caller.may_use)
         phrases = await self._vocabularies.resolve(asked.vocabulary, caller.name, "vocabulary")
         if phrases.phrases:
-            phrases = phrases.by(await asyncio.to_thread(lambda: tokens_of(resolve_model(model))))
+            phrases = phrases.by(await asyncio.to_thread(_tokens_of, model))
         return await self._jobs.ask(lambda parts: self._create(parts, caller, asked, model, phrases))
 
     def _create(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -39,7 +40,7 @@ class Resolved:
         if tokens is None or self.phrases is None:
             return self
         found, reports = phrase_set(
-            self.asked, self.classes, max_phrases=len(self.phrases), refusal=refusal_of(tokens)
+            self.asked, self.classes, max_phrases=sys.maxsize, refusal=refusal_of(tokens)
         )
         return Resolved(found or None, reports)
 
@@ -58,8 +59,10 @@ class PhraseChange:
     @property
     def num_bytes(self) -> int:
         """What it takes while it waits, about."""
-        kept = sum(len(form) for one in self.phrases or () for form in (one.text, *one.sounds_like))
-        return kept + sum(len(one.text) + len(one.reason) for one in self.applied.phrases)
+        phrases = (*(self.phrases or ()), *self.resolved.asked)
+        kept = sum(len(form) for one in phrases for form in (one.text, *one.sounds_like))
+        items = sum(len(item) for values in self.resolved.classes.values() for item in values)
+        return kept + items + sum(len(one.text) + len(one.reason) for one in self.applied.phrases)
 
 
 ServedInput = bytes | Finalize | Marker | PhraseChange

@@ -33,7 +33,7 @@ from training.carried import carried_by
 from training.checkpoint import CheckpointStore, CurvePoint
 from training.data import AdaptationData, collect
 from training.distributed import Processes, joined
-from training.examples import Example, epoch_batches, examples_digest
+from training.examples import Example, examples_digest, num_batches
 from training.exhaustion import explained
 from training.families import open_family
 from training.family import Plan, Rows, VariantScorer
@@ -147,7 +147,7 @@ class _Job:
             torch.manual_seed(
                 self._spec.seed
             )  # adapters begin the same on every process, whatever each did before
-            steps_per_epoch = self._steps_per_epoch(rows.examples)
+            steps_per_epoch = num_batches(rows.examples, self._spec.training.batch_size)
             epochs = self._spec.training.epochs or plan.epochs(steps_per_epoch)
             method = self._family.method(plan, rows.examples, epochs * steps_per_epoch)
             scorer = self._scorer(data)
@@ -155,6 +155,8 @@ class _Job:
             self._spec, self._base.phrases, is_able=self._family.carries_phrases, lines=data.text_lines
         )
         data.notes.extend(carried.notes)
+        for note in carried.notes:
+            self._reporter.note(note)
         measurer = Measurer(self._family, scorer, self._spec, data, self._reporter, carried)
         rate = self._spec.training.learning_rate or self._family.learning_rate(plan, data.recorded_hours)
         options = replace(self._spec.training, learning_rate=rate, epochs=epochs)
@@ -283,10 +285,6 @@ class _Job:
         changes = f"; changes {plan.part}" if plan.part else ""
         self._reporter.note(f"method {plan.method}: {plan.reason}{changes}")
         return plan
-
-    def _steps_per_epoch(self, examples: Sequence[Example]) -> int:
-        batches = epoch_batches(examples, batch_size=self._spec.training.batch_size, seed=0, epoch=0)
-        return sum(1 for _ in batches)
 
     def _scorer(self, data: AdaptationData) -> VariantScorer:
         scorer = self._family.scorer()

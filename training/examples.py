@@ -147,6 +147,11 @@ def epoch_batches(
         yield batches[index]
 
 
+def num_batches(examples: Sequence[Example], batch_size: int) -> int:
+    """Batches of an epoch."""
+    return sum(1 for _ in epoch_batches(examples, batch_size=batch_size, seed=0, epoch=0))
+
+
 def examples_digest(examples: Sequence[Example]) -> str:
     """Identifies the tokens and ids that are trained on."""
     digest = hashlib.sha256()

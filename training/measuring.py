@@ -143,34 +143,29 @@ class Measurer:
         return measured
 
     def _between(self, measured: Sequence[Variant], context: str) -> tuple[float, float | None] | None:
-        """Half way from the best mix to what is better on dev and the least over the budget for general speech.
+        """Half way from the largest mix within the budgets to one that dev prefers and that costs general speech too much.
 
-        None where nothing is, where the two are near each other, or where that was tried. From the base it is half way
-        from nothing learned.
+        Of those to the cheapest. None where there is none, where the two are near each other, or where that was tried.
+        Where no mix is within the budgets, it is half way from nothing learned.
         """
         budget = general_budget(measured[0].score.general_wer, self._spec.gate)
-        best = self._best(measured)
-        over = [
-            one.score
-            for one in measured
-            if one.context == context
-            and one.score.general_wer > budget
-            and one.score.sound_words <= measured[0].score.sound_words
-            and one.score.domain_error < best.score.domain_error
+        best = self._best(measured).score
+        quiet = measured[0].score.sound_words
+        here = [one.score for one in measured if one.score.mix and one.context == context]
+        here = [score for score in here if score.sound_words <= quiet]
+        nothing = replace(measured[0].score, carries=False)
+        pairs = [
+            (high, max((low for low in here if _is_below(low, high, budget)), key=_size, default=nothing))
+            for high in here
+            if high.general_wer > budget and high.domain_error < best.domain_error
         ]
-        if not over:
+        pairs = [(high, low) for high, low in pairs if high.size - low.size >= MIN_NARROWED]
+        if not pairs:
             return None
-        high, low = min(over, key=lambda score: (score.general_wer, score.size)), best.score
-        if high.size - low.size < MIN_NARROWED:
-            return None
+        high, low = min(pairs, key=lambda pair: (pair[0].general_wer, pair[0].size))
         encoder = None if high.encoder_mix is None else ((low.encoder_mix or 0.0) + high.encoder_mix) / 2
         between = (low.mix + high.mix) / 2, encoder
-        tried = [
-            (one.score.mix, one.score.encoder_mix)
-            for one in measured
-            if one.score.mix and one.context == context
-        ]
-        return None if between in tried else between
+        return None if between in [(score.mix, score.encoder_mix) for score in here] else between
 
     def measure_base(self) -> Variant:
         """The base as it is served."""
@@ -289,7 +284,7 @@ class Measurer:
 
     def _why_none(self, mixes: Sequence[Variant]) -> str:
         """Why the base is kept: the best of the others, and what it broke."""
-        base, others = mixes[0].score, [mix.score for mix in mixes if mix.score.mix]
+        base, others = mixes[0].score, [mix.score for mix in mixes[1:]]
         best = min(others, key=lambda score: score.domain_error)
         budget = general_budget(base.general_wer, self._spec.gate)
         return (
@@ -358,6 +353,15 @@ def _critical_counts(
         counts.append(summed)
     none = TermCounts()
     return {term: (counts[0].get(term, none), counts[1].get(term, none)) for term in data.critical}
+
+
+def _size(score: MixScore) -> float:
+    return score.size
+
+
+def _is_below(low: MixScore, high: MixScore, budget: float) -> bool:
+    """Whether a mix is within the budget for general speech and keeps less of the change than another."""
+    return low.general_wer <= budget and low.size < high.size
 
 
 def _num_said(evaluation: Evaluation) -> int:

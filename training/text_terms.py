@@ -49,6 +49,8 @@ _TOKEN = regex.compile(r"(?P<ahead>[^\p{L}\p{M}\p{N}]*)(?P<core>.*?)(?P<behind>[
 _ELISION = regex.compile(r"(?:qu|\p{L}{1,4}l|\p{L}|un)['’](?=\p{L})", regex.IGNORECASE)
 _POSSESSIVE = regex.compile(r"['’]s$", regex.IGNORECASE)
 _SENTENCE_ENDS = frozenset(".!?…:")
+_ABBREVIATED = frozenset({"dr", "mr", "mrs", "ms", "prof", "st"})  # a dot behind them ends no sentence
+_NOUNS_WITH_CAPITALS = frozenset({"de", "lb"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,11 @@ def text_terms(lines: Sequence[str], language: str, *, limit: int) -> list[str]:
         for words in _grams(line):
             keys = tuple(word.key for word in words)
             if set(keys) <= keyness.keys() and all(pair in joined for pair in pairwise(keys)):
-                first = usual.get(keys[0], keys[0]) if words[0].is_first else words[0].text
+                first = (
+                    usual.get(keys[0], _lowered(words[0].text, language))
+                    if words[0].is_first
+                    else words[0].text
+                )
                 found[keys] = " ".join([first, *(word.text for word in words[1:])])
         terms_of_lines.update(found.keys())
         for keys, text in found.items():
@@ -146,10 +152,16 @@ def _runs(line: str, language: str) -> Iterator[list[_Said]]:
         if behind or possessive:
             yield run
             run = []
+        ends = behind if core else ahead  # " ?" is apart in French
         if core:
             is_first = False
-        is_first = is_first or not _SENTENCE_ENDS.isdisjoint(behind)
+        is_first = is_first or not (_SENTENCE_ENDS.isdisjoint(ends) or word.casefold() in _ABBREVIATED)
     yield run
+
+
+def _lowered(word: str, language: str) -> str:
+    """A word that only begins sentences: without its capital, unless it has another, or the language's nouns have one."""
+    return word if language in _NOUNS_WITH_CAPITALS or word[1:] != word[1:].lower() else word.casefold()
 
 
 def _grams(runs: Sequence[Sequence[_Said]]) -> Iterator[tuple[_Said, ...]]:

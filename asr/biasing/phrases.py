@@ -11,6 +11,7 @@ import enum
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -224,7 +225,7 @@ def _parse(line: str) -> Phrase:
 
 
 def _checked(text: str) -> str:
-    joined = " ".join(text.split())
+    joined = " ".join(unicodedata.normalize("NFC", text).split())
     if not joined or len(joined) > MAX_CHARACTERS:
         shown = f"{joined[:40]!r}..." if joined else "an empty one"
         raise OptionError(

@@ -75,8 +75,9 @@ def evaluate(
     heard: list[tuple[PhraseSet | None, tuple[PhraseReport, ...]]] = []
     with reporting() as reporter:
         for reference in (model, *((against,) if against else ())):
-            heard.append(phrases_for(resolve_model(reference), phrases))
-            recognizer = Recognizer.load(reference, engine=engine, num_workers=workers)
+            resolved = resolve_model(reference)
+            heard.append(phrases_for(resolved, phrases))
+            recognizer = Recognizer.open(resolved, engine=engine, num_workers=workers)
             code = known_code(spoken, recognizer.languages, reference) if spoken else None
             options = DecodingOptions(beam_size=beam_size, word_times=False, language=code)
             with reporter.stage(f"evaluating {reference}", len(utterances)) as stage:

@@ -120,6 +120,22 @@ def test_terms_are_written_as_inside_a_sentence() -> None:
     assert not {"pain bowel", "ibuprofen no"} & {one.casefold() for one in found}
 
 
+@pytest.mark.parametrize(
+    ("language", "lines", "term"),
+    [
+        ("en", ["COPD is worse today", "COPD flares up again", "COPD since spring"], "COPD"),
+        ("en", ["ask Dr. Navier now", "call Dr. Navier first", "did Dr. Navier come"], "Navier"),
+        ("en", ["Ramipril helps her", "Ramipril does not", "Ramipril it is"], "ramipril"),
+        ("de", ["Ramipril hilft ihr", "Ramipril hilft nicht", "Ramipril also"], "Ramipril"),
+        ("fr", ["tu prends quoi ? Ramipril", "et puis ? Ramipril", "quoi ! Ramipril"], "ramipril"),
+    ],
+)
+def test_a_capital_that_a_sentence_asks_for_is_no_part_of_the_term(
+    language: str, lines: list[str], term: str
+) -> None:
+    assert term in text_terms(lines, language, limit=9)
+
+
 def test_what_stands_out_most_comes_first_and_no_more_than_asked_for() -> None:
     lines = [*["the apixaban is here"] * 20, *["the sertraline is here"] * 4]
     assert _found(lines, limit=1) == ["apixaban"]

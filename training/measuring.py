@@ -143,7 +143,7 @@ class Measurer:
         return measured
 
     def _between(self, measured: Sequence[Variant], context: str) -> tuple[float, float | None] | None:
-        """Half way from the largest mix within the budgets to one that dev prefers and that costs general speech too much.
+        """Half way from the largest mix within the budgets to one that dev prefers and that forgets too much.
 
         Of those to the cheapest. None where there is none, where the two are near each other, or where that was tried.
         Where no mix is within the budgets, it is half way from nothing learned.

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from server.cli import app
 
 CONFIG = """\
 [training]
@@ -36,6 +39,12 @@ def _run(*arguments: str) -> tuple[int, str, str]:
     process = _lexitune(*arguments)
     out, err = process.communicate()
     return process.returncode, out, err
+
+
+def _quick(*arguments: str) -> tuple[int, str, str]:
+    """A command that trains nothing, in this process: another one takes seconds to begin."""
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,7 +100,7 @@ def test_the_page_shows_the_verdict_and_the_audio(report: dict[str, Any]) -> Non
 
 
 def test_the_alias_follows_the_gate(report: dict[str, Any]) -> None:
-    code, out, _ = _run("models", "list", "--json")
+    code, out, _ = _quick("models", "list", "--json")
     listed = next(model for model in json.loads(out)["registered"] if model["name"] == "pharmacy")
     assert code == 0
     assert listed["versions"][0]["gate_passed"] == report["gate"]["passed"]
@@ -99,7 +108,7 @@ def test_the_alias_follows_the_gate(report: dict[str, Any]) -> None:
 
 
 def test_the_card_can_be_checked(report: dict[str, Any]) -> None:
-    code, out, _ = _run("models", "show", "models:/pharmacy/1", "--json")
+    code, out, _ = _quick("models", "show", "models:/pharmacy/1", "--json")
     card = json.loads(out)["card"]
     assert code == 0
     assert card["spec"]["text"].endswith("text.txt")
@@ -116,8 +125,8 @@ def test_nothing_is_left_of_the_work(report: dict[str, Any], lexitune_home: Path
 
 def test_an_exported_version_is_a_model_directory_again(report: dict[str, Any], tmp_path: Path) -> None:
     exported = tmp_path / "exported"
-    assert _run("models", "export", report["reference"], str(exported))[0] == 0
-    code, out, _ = _run("models", "import", str(exported), "--name", "copied", "--json")
+    assert _quick("models", "export", report["reference"], str(exported))[0] == 0
+    code, out, _ = _quick("models", "import", str(exported), "--name", "copied", "--json")
     assert (code, json.loads(out)["reference"]) == (0, "models:/copied/1")
     code, _, err = _run("models", "export", report["reference"], str(exported))
     assert (code, "exists" in err) == (2, True)

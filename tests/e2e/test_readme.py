@@ -59,7 +59,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     short = folder / "calls.txt"
     short.write_text("".join((ROOT / text).read_text().splitlines(keepends=True)[:24]))
     (folder / "job.toml").write_text(
-        "[training]\nepochs = 1\nevaluations_per_epoch = 1\nown_length_sentences = 16\n"
+        "[training]\nepochs = 1\nevaluations_per_epoch = 1\nown_length_sentences = 16\ntext_phrases = 0\n"
         "[split]\nmax_dev = 6\ngeneral_sentences = 4\n"
     )
     code = _run([*arguments, "--config", str(folder / "job.toml")], {str(text): str(short)})

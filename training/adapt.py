@@ -144,20 +144,12 @@ class _Job:
         with self._processes.main_first():
             rows = self._rows(data)
             plan = self._plan(data)
-            torch.manual_seed(
-                self._spec.seed
-            )  # adapters begin the same on every process, whatever each did before
+            torch.manual_seed(self._spec.seed)  # adapters begin the same on every process
             steps_per_epoch = num_batches(rows.examples, self._spec.training.batch_size)
             epochs = self._spec.training.epochs or plan.epochs(steps_per_epoch)
             method = self._family.method(plan, rows.examples, epochs * steps_per_epoch)
             scorer = self._scorer(data)
-        carried = carried_by(
-            self._spec, self._base.phrases, is_able=self._family.carries_phrases, lines=data.text_lines
-        )
-        data.notes.extend(carried.notes)
-        for note in carried.notes:
-            self._reporter.note(note)
-        measurer = Measurer(self._family, scorer, self._spec, data, self._reporter, carried)
+        measurer = self._measurer(data, scorer)
         rate = self._spec.training.learning_rate or self._family.learning_rate(plan, data.recorded_hours)
         options = replace(self._spec.training, learning_rate=rate, epochs=epochs)
         trained = self._train(method, options, rows.examples, measurer)
@@ -209,8 +201,7 @@ class _Job:
                 f"{TAUGHT_LANGUAGE} alone: give speech in it"
             )
         scorer = self._scorer(data)
-        carried = carried_by(self._spec, self._base.phrases, is_able=family.carries_phrases)
-        measurer = Measurer(family, scorer, self._spec, data, self._reporter, carried)
+        measurer = self._measurer(data, scorer)
         base = measurer.measure_base()
         own, whole = (
             measurer.measure(family.start_state, 1.0, context) for context in (family.context, WHOLE)
@@ -291,6 +282,14 @@ class _Job:
         if self._processes.is_main:
             self._prepare(scorer, data)
         return scorer
+
+    def _measurer(self, data: AdaptationData, scorer: VariantScorer) -> Measurer:
+        is_able = self._family.carries_phrases
+        carried = carried_by(self._spec, self._base.phrases, is_able=is_able, lines=data.text_lines)
+        data.notes.extend(carried.notes)
+        for note in carried.notes:
+            self._reporter.note(note)
+        return Measurer(self._family, scorer, self._spec, data, self._reporter, carried)
 
     def _prepare(self, scorer: VariantScorer, data: AdaptationData) -> None:
         measured = [*data.dev, *data.test, *data.general]

@@ -20,7 +20,8 @@ from asr.models.base import DecodingOptions, Samples
 from asr.models.checkpoint import save_whisper
 from asr.models.contexts import OWN, WHOLE
 from asr.models.export import export_ctranslate2
-from asr.models.whisper_ct2 import CTranslate2Whisper, Encoded
+from asr.models.whisper_ct2 import CTranslate2Whisper
+from asr.models.whisper_phrases import Encoded
 from asr.units import WHISPER_WINDOW_FRAMES, to_seconds
 from training.encoder_cache import EncoderCache
 from training.interpolate import ENCODER

@@ -90,10 +90,8 @@ def evaluate(
             hashes[f"model {recognizer.reference}"] = recognizer.sha256
             recognizer.close()
     document = _document(manifest, utterances, evaluations)
-    if phrases:  # each model has its own: one may be unable to write what the other does
-        documents = [document, *([document["against"]] if against else [])]
-        for one, (_, reports) in zip(documents, heard, strict=True):
-            one["phrases"] = as_rows(reports)
+    if phrases:
+        _add_phrases(document, [reports for _, reports in heard])
     if report:
         facts = {"Engine": engine, "Beam size": str(beam_size), "Decodings at the same time": str(workers)}
         facts |= {"Phrases": f"{len(heard[0][0] or ())}, from {phrases}"} if phrases else {}
@@ -153,6 +151,13 @@ def _document(manifest: Path, utterances: list[Utterance], evaluations: list[Eva
             "num_resampled": comparison.num_units,
         }
     return document
+
+
+def _add_phrases(document: dict[str, Any], reports: list[tuple[PhraseReport, ...]]) -> None:
+    """What became of each phrase, of each model: one may be unable to write what the other does."""
+    documents = [document, *([document["against"]] if "against" in document else [])]
+    for one, of_model in zip(documents, reports, strict=True):
+        one["phrases"] = as_rows(of_model)
 
 
 def _term_counts(evaluation: Evaluation, utterances: list[Utterance]) -> dict[str, dict[str, int]]:

@@ -11,27 +11,23 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asr.biasing.phrases import PhraseSet
-from asr.biasing.rescoring import rescored
-from asr.biasing.retrieval import index_of
 from asr.errors import ModelError, OptionError
 from asr.features import log_mel
 from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
 from asr.models.guards import is_loop, is_silence
-from asr.models.text_scorer import TextScorer
+from asr.models.whisper_phrases import Encoded, PhraseScorer, Searched, near_speech, text_of
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.word_times import timed_words, token_starts
 from asr.results import LOOP, SILENCE, Hypothesis, Word
 from asr.storage import read_verified
 from asr.text.languages import ENGLISH
 from asr.units import (
-    ENCODER_FRAME_S,
     HOP_SAMPLES,
     SAMPLE_RATE_HZ,
     WHISPER_WINDOW_FRAMES,
@@ -40,23 +36,10 @@ from asr.units import (
     to_seconds,
 )
 
-Encoded = NDArray[np.float32]  # (1, E, D)
-
 WEIGHTS = "model.bin"
 MAX_NEW_TOKENS = 224  # half of Whisper's 448, as openai/whisper decodes
 LOOP_NGRAM = 3
-SCORED_TOGETHER = 8
-SCORED_BEHIND_FRAMES = 25  # half a second
-MIN_PROB = 1e-10
 WARM_TOKENS = 8
-UNTIMED_FRAMES = 2  # that are aligned where the probabilities alone are wanted, which are of all frames
-
-
-class _Searched(NamedTuple):
-    """A text as tokens, and their mean log probability, natural log."""
-
-    tokens: list[int]
-    score: float
 
 
 class CTranslate2Whisper:
@@ -106,6 +89,7 @@ class CTranslate2Whisper:
             raise ModelError(f"{folder} cannot be loaded on {device}: {error}") from error
         self._storage = ctranslate2.StorageView
         self._tokenizer = WhisperTokenizer(folder / "tokenizer.json")
+        self._phrases = PhraseScorer(self._model, self._storage, self._tokenizer)
         self._num_mel_bins = self._model.n_mels
         self._own_length = own_length
         self._batch_encoding = device != "cpu" if batch_encoding is None else batch_encoding
@@ -247,10 +231,10 @@ class CTranslate2Whisper:
         changed = []
         for index, wanted in enumerate(phrases):
             if wanted and not is_silence(generated[index].no_speech_prob, best[index].score):
-                near = _near_speech(heard[index], durations[index])
+                near = near_speech(heard[index], durations[index])
                 known = aligned.get(index) if near is heard[index] else None
-                others = generated[index].sequences_ids[1:]
-                found = self._biased(best[index], others, wanted, near, prompt, language, known)
+                others = [self._text_tokens(other) for other in generated[index].sequences_ids[1:]]
+                found = self._phrases.biased(best[index], others, wanted, near, prompt, language, known)
                 changed += [index] if found is not best[index] and options.word_times else []
                 best[index] = found
         aligned |= self._align(heard, prompt, best, durations, changed)
@@ -264,64 +248,11 @@ class CTranslate2Whisper:
             for index, result in enumerate(generated)
         ]
 
-    def _best(self, result: Any) -> _Searched:
-        return _Searched(self._text_tokens(result.sequences_ids[0]), result.scores[0])
+    def _best(self, result: Any) -> Searched:
+        return Searched(self._text_tokens(result.sequences_ids[0]), result.scores[0])
 
     def _text_tokens(self, tokens: Sequence[int]) -> list[int]:
         return [token for token in tokens if token < self._tokenizer.end_of_text]
-
-    def _text(self, tokens: list[int]) -> str:
-        return " ".join(self._tokenizer.decode(tokens).split())
-
-    def _biased(
-        self, best: _Searched, others: Sequence[Sequence[int]], phrases: PhraseSet, output: Encoded,
-        prompt: list[int], language: str | None, known: Any,
-    ) -> _Searched:  # fmt: skip
-        """What was found, or it or one of the ``others`` with phrases that its audio says (``asr.biasing.rescoring``).
-
-        ``known`` is CTranslate2's alignment of what was found, if there is one.
-        """
-        text = self._text(best.tokens)
-        texts = [text, *(self._text(self._text_tokens(other)) for other in others)]
-
-        def row(one: str) -> list[int]:
-            # the search may have written its text with other tokens than the tokenizer would
-            return best.tokens if one == text else self._tokenizer.encode(one)
-
-        def log_probs(rows: Sequence[list[int]]) -> list[NDArray[np.float64]]:
-            return self._token_log_probs(output, prompt, rows)
-
-        scorer = TextScorer(
-            row(text),
-            lambda: _log_probs(known) if known is not None else log_probs([row(text)])[0],
-            lambda rows: [float(one.sum()) for one in log_probs(rows)],
-        )
-        rewrite = rescored(
-            texts,
-            index_of(phrases, is_english=(language or ENGLISH) == ENGLISH),
-            lambda some: scorer.log_probs([row(one) for one in some]),
-            lambda phrase: len(self._tokenizer.encode(phrase)),
-            lambda one: scorer.at_most(row(one)),
-        )
-        if rewrite is None:
-            return best
-        tokens = self._tokenizer.encode(rewrite.text)
-        return _Searched(tokens, rewrite.log_prob / (len(tokens) + 1))
-
-    def _token_log_probs(
-        self, output: Encoded, prompt: list[int], rows: Sequence[list[int]]
-    ) -> list[NDArray[np.float64]]:
-        """Log probabilities (U,), natural log, of the tokens of several texts, given one encoder output (1, E, D).
-
-        Of their end CTranslate2 says nothing.
-        """
-        found: list[NDArray[np.float64]] = []
-        for start in range(0, len(rows), SCORED_TOGETHER):
-            some = list(rows[start : start + SCORED_TOGETHER])
-            heard = self._storage.from_array(np.repeat(output, len(some), axis=0))
-            aligned = self._model.align(heard, prompt, some, [UNTIMED_FRAMES] * len(some))
-            found += map(_log_probs, aligned)
-        return found
 
     def _generate(
         self, outputs: Any, prompt: list[int], options: DecodingOptions, num_texts: int,
@@ -363,13 +294,13 @@ class CTranslate2Whisper:
         return results
 
     def _hypotheses(
-        self, result: Any, best: _Searched, words: tuple[Word, ...], guard: str, num_texts: int
+        self, result: Any, best: Searched, words: tuple[Word, ...], guard: str, num_texts: int
     ) -> list[Hypothesis]:
-        others = [_Searched(*one) for one in zip(result.sequences_ids[1:], result.scores[1:], strict=True)]
+        others = [Searched(*one) for one in zip(result.sequences_ids[1:], result.scores[1:], strict=True)]
         others = others[: num_texts - 1]
         hypotheses = []
         for rank, (tokens, score) in enumerate([best, *others]):
-            said = self._text(tokens)
+            said = text_of(self._tokenizer, tokens)
             text = "" if is_silence(result.no_speech_prob, result.scores[rank]) else said
             hypotheses.append(
                 Hypothesis(
@@ -384,7 +315,7 @@ class CTranslate2Whisper:
         return hypotheses
 
     def _align(
-        self, heard: Sequence[Encoded], prompt: list[int], texts: Sequence[_Searched], durations: list[float],
+        self, heard: Sequence[Encoded], prompt: list[int], texts: Sequence[Searched], durations: list[float],
         indices: Sequence[int],
     ) -> dict[int, Any]:  # fmt: skip
         """CTranslate2's alignments of the texts at ``indices`` that have a word, by index.
@@ -416,15 +347,3 @@ class CTranslate2Whisper:
             list(alignment.text_token_probs),
             duration_s,
         )
-
-
-def _log_probs(alignment: Any) -> NDArray[np.float64]:
-    """(U,), natural log, of the tokens of an aligned text."""
-    return np.log(np.maximum(np.asarray(alignment.text_token_probs, np.float64), MIN_PROB))
-
-
-def _near_speech(output: Encoded, duration_s: float) -> Encoded:
-    """An encoder output without the silence of a whole window, which makes scoring dear (docs/experiments.md)."""
-    if 2 * output.shape[1] < WHISPER_WINDOW_FRAMES:
-        return output
-    return np.ascontiguousarray(output[:, : math.ceil(duration_s / ENCODER_FRAME_S) + SCORED_BEHIND_FRAMES])

@@ -1,5 +1,7 @@
 """A vocabulary once its model is known: what was accepted stays so, but for what the model cannot write."""
 
+from collections.abc import AsyncIterator
+
 from asr.biasing.phrases import Phrase, phrase_set
 from asr.decoding.ctc_tokens import CtcTokens
 from asr.errors import OptionError
@@ -32,7 +34,7 @@ async def test_a_change_on_the_way_loses_what_cannot_be_written_and_nothing_else
         b"audio", changed(_resolved("café", "oat milk")), changed(_resolved("café")), error, Finalize(),
     ]  # fmt: skip
 
-    async def source():  # type: ignore[no-untyped-def]
+    async def source() -> AsyncIterator[ServedInput]:
         for one in inputs:
             yield one
 

@@ -77,6 +77,8 @@ def make_systems(arguments: argparse.Namespace, run: Run) -> tuple[list[System],
     }
     references = [arguments.peer_model, *([arguments.model] if arguments.peers_on_ours else [])]
     systems: list[System] = [Ours(arguments.model, run)]
+    if arguments.whole_windows:
+        systems.append(Ours(arguments.model, run, whole_windows=True))
     missing = []
     for name in arguments.peers:
         for reference in dict.fromkeys(references):
@@ -200,6 +202,9 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument("--peer-model", default="bundled:tiny.en", help="the weights that the peers run")
     parser.add_argument(
         "--peers-on-ours", action="store_true", help="let the peers run --model's weights, too"
+    )
+    parser.add_argument(
+        "--whole-windows", action="store_true", help="compare with our own on --model in windows of 30 s, too"
     )
     parser.add_argument("--peers", nargs="*", choices=PEERS, help="default: those of the kind of call")
     parser.add_argument("--long", action="store_true", help="calls of about ten minutes")

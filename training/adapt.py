@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,17 +30,16 @@ from asr.shown import without_paths
 from asr.storage import exclusive, home_dir
 from asr.text.languages import ENGLISH
 from training.carried import carried_by
-from training.checkpoint import CheckpointStore, CurvePoint
 from training.data import AdaptationData, collect
 from training.distributed import Processes, joined
-from training.examples import Example, examples_digest, num_batches
+from training.examples import examples_digest, num_batches
 from training.exhaustion import explained
 from training.families import open_family
 from training.family import Plan, Rows, VariantScorer
 from training.gate import Check, GateVerdict, general_budget, judge
 from training.inputs import input_hashes
 from training.languages import base_languages, settled
-from training.loop import Hooks, TrainingLoop, TrainingResult
+from training.learning import Learned, Learner
 from training.measuring import Measurer, Variant
 from training.methods import Method
 from training.page import render_page
@@ -49,7 +48,6 @@ from training.progress import Reporter, SilentReporter
 from training.publish import publish, published_by, run_file
 from training.report import PAGE, AdaptationReport, build_card, build_run
 from training.spec import AdaptationSpec, TrainingOptions
-from training.stopwatch import Stopwatch
 
 PARITY_PROBES = 6
 
@@ -144,23 +142,18 @@ class _Job:
         with self._processes.main_first():
             rows = self._rows(data)
             plan = self._plan(data)
-            torch.manual_seed(self._spec.seed)  # adapters begin the same on every process
-            steps_per_epoch = num_batches(rows.examples, self._spec.training.batch_size)
-            epochs = self._spec.training.epochs or plan.epochs(steps_per_epoch)
-            method = self._family.method(plan, rows.examples, epochs * steps_per_epoch)
+            method, options = self._method(plan, rows, data)
             scorer = self._scorer(data)
         measurer = self._measurer(data, scorer)
-        rate = self._spec.training.learning_rate or self._family.learning_rate(plan, data.recorded_hours)
-        options = replace(self._spec.training, learning_rate=rate, epochs=epochs)
-        trained = self._train(method, options, rows.examples, measurer)
-        if not self._processes.is_main:
-            return None
-        step, learned = self._taken(trained, method, measurer)
-        tuned = method.merged(learned)
-        mixes = measurer.measure_mixes(tuned, is_split=plan.is_split)
-        chosen = measurer.choose(mixes)
+        learner = Learner(self._family, self._spec, self.folder, self._reporter, self._processes, measurer)
+        learned = learner.learn(plan, method, options, rows.examples)
+        instead = self._learned_instead(learner, plan, learned, rows, data)
+        if learned is None:
+            return None  # not the main process
+        taken, chosen = learner.chosen([learned, *([instead] if instead else [])])
+        mixes, plan = taken.mixes, taken.plan
         compared = [mix.score for mix in mixes if mix is mixes[0] or mix.context == chosen.context]
-        final = measurer.mixed(tuned, chosen.score.mix, chosen.score.encoder_mix)
+        final = measurer.mixed(taken.tuned, chosen.score.mix, chosen.score.encoder_mix)
         chosen, contexts = measurer.settle_contexts(chosen, final)
         phrases = measurer.phrases_of(chosen.score)
         folder = self._export(final, phrases)
@@ -172,7 +165,7 @@ class _Job:
             measurer.measure_test(mixes[0], chosen, final, finished)
         exported = Exported(folder=folder, context=chosen.context, phrases=phrases)
         probed = self._probe(exported, scorer, data)
-        self._family.save_adapter(method, learned, chosen.score.mix, folder)
+        self._family.save_adapter(taken.method, taken.weights, chosen.score.mix, folder)
         verdict = measurer.judge(mixes[0], chosen, probed)
         facts = {
             "method": plan.method,
@@ -182,12 +175,27 @@ class _Job:
             "phrases": len(phrases or ()),
             "heard": measurer.heard,
             "mixes": compared,
-            "step": step,
-            "curve": trained.curve,
+            "step": taken.step,
+            "curve": taken.curve,
             "num_train": len(rows.examples),
             "train_sha256": examples_digest(rows.examples),
         }
         return self._finish(folder, (mixes[0], chosen), probed, verdict, data, facts)
+
+    def _learned_instead(
+        self, learner: Learner, plan: Plan, learned: Learned | None, rows: Rows, data: AdaptationData
+    ) -> Learned | None:
+        """What the family's other plan comes to, where the budgets hold back most of what this one learned."""
+        other = self._family.plan_instead(plan)
+        if other is None or not self._processes.from_main(lambda: learner.is_held_back(learned)):
+            return None
+        with self._processes.main_first():
+            self._tell_plan(other)
+            self._family.restart()
+            method, options = self._method(other, rows, data)
+        return learner.learn(
+            other, method, options, rows.examples, checkpoints="checkpoints-instead", before=learned
+        )
 
     def _teach_only(self, data: AdaptationData) -> AdaptationReport:
         """A version that hears own lengths and is otherwise the base."""
@@ -273,9 +281,21 @@ class _Job:
 
     def _plan(self, data: AdaptationData) -> Plan:
         plan = self._family.plan(data.recorded_hours)
+        self._tell_plan(plan)
+        return plan
+
+    def _tell_plan(self, plan: Plan) -> None:
         changes = f"; changes {plan.part}" if plan.part else ""
         self._reporter.note(f"method {plan.method}: {plan.reason}{changes}")
-        return plan
+
+    def _method(self, plan: Plan, rows: Rows, data: AdaptationData) -> tuple[Method, TrainingOptions]:
+        """The model ready to learn by this plan, and how it is to learn."""
+        torch.manual_seed(self._spec.seed)  # adapters begin the same on every process
+        steps_per_epoch = num_batches(rows.examples, self._spec.training.batch_size)
+        epochs = self._spec.training.epochs or plan.epochs(steps_per_epoch)
+        method = self._family.method(plan, rows.examples, epochs * steps_per_epoch)
+        rate = self._spec.training.learning_rate or self._family.learning_rate(plan, data.recorded_hours)
+        return method, replace(self._spec.training, learning_rate=rate, epochs=epochs)
 
     def _scorer(self, data: AdaptationData) -> VariantScorer:
         scorer = self._family.scorer()
@@ -297,50 +317,6 @@ class _Job:
             scorer.prepare(measured, stage.advance)
             # no voice activity: cut, nothing would be left
             scorer.prepare(data.sounds, lambda: None, whole=True)
-
-    def _train(
-        self, method: Method, options: TrainingOptions, examples: Sequence[Example], measurer: Measurer
-    ) -> TrainingResult:
-        loop = TrainingLoop(
-            method, examples, options=options, seed=self._spec.seed, processes=self._processes
-        )
-        start = self._family.start_state
-        stopwatch = Stopwatch()
-        with self._reporter.stage("training", loop.total_steps) as stage:
-            hooks = Hooks(
-                score=stopwatch.timed(
-                    lambda weights: measurer.dev_score({**start, **method.merged(weights)})
-                ),
-                on_step=lambda _step, loss: stage.advance(f"loss {loss:.3f}"),
-                on_point=lambda point: self._tell(point, *stopwatch.lap()),
-            )
-            store = CheckpointStore(self.folder / "checkpoints", on_damaged=self._reporter.note)
-            return loop.run(store, hooks)
-
-    def _taken(
-        self, trained: TrainingResult, method: Method, measurer: Measurer
-    ) -> tuple[int, Mapping[str, Tensor]]:
-        """The last weights, unless dev is sure that those of the best step are better; the step, 0 for the start."""
-        best, last = trained.weights or {}, trained.last_weights
-        if last is None:
-            return trained.best_step, best
-        start = self._family.start_state
-        is_best = measurer.is_first_better(
-            *({**start, **(method.merged(weights) if weights else {})} for weights in (best, last))
-        )
-        step, weights = (trained.best_step, best) if is_best else (trained.last_step, last)
-        self._reporter.note(
-            f"step {step} is taken: dev is {'' if is_best else 'not '}sure that step {trained.best_step} is better"
-        )
-        return step, weights
-
-    def _tell(self, point: CurvePoint, learning_s: float, scoring_s: float) -> None:
-        learning = f"{learning_s:.1f} s of training and saving, " if point.step else ""
-        self._reporter.note(f"{point.as_line()} ({learning}{scoring_s:.1f} s of scoring)")
-        values = {"epoch": point.epoch, "dev_wer": point.dev_wer, "dev_term_f1": point.dev_term_f1}
-        values |= {"loss": point.loss} if point.step else {}
-        known = {name: value for name, value in values.items() if value is not None}
-        self._reporter.figures(point.step, known)
 
     def _export(self, state: Mapping[str, Tensor], phrases: PhraseSet | None) -> Path:
         folder = self.folder / "version"

@@ -81,6 +81,15 @@ class CtcJob:
         asked = self._spec.method == "ctc"
         return Plan(method="ctc", reason="as asked" if asked else "the base is a Wav2Vec2 with CTC")
 
+    def plan_instead(self, plan: Plan) -> Plan | None:
+        """See :class:`training.family.Family`; there is one way to train these."""
+        del plan
+        return None
+
+    def restart(self) -> None:
+        """See :class:`training.family.Family`."""
+        raise NotImplementedError("no other plan is ever made for a Wav2Vec2")
+
     def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
         """See :class:`training.family.Family`."""
         del plan, examples

@@ -51,6 +51,11 @@ class Plan:
         """Whether encoder and decoder are mixed with the base by shares of their own."""
         return self.method == "full"
 
+    @property
+    def changes_encoder(self) -> bool:
+        """Whether the encoder learns, not the decoder alone."""
+        return self.method == "full" or self.part == "both"
+
     def epochs(self, steps_per_epoch: int) -> int:
         """Passes over the training utterances at most, where the user names no number."""
         if not self.enough_steps:
@@ -115,6 +120,14 @@ class Family(Protocol):
 
     def plan(self, num_recorded_hours: float) -> Plan:
         """What to train, as asked or by what is given."""
+        ...
+
+    def plan_instead(self, plan: Plan) -> Plan | None:
+        """What to train where the budgets hold back most of what ``plan`` learned; None if there is nothing else."""
+        ...
+
+    def restart(self) -> None:
+        """Begin anew with the weights that training starts from, for another :meth:`method`."""
         ...
 
     def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:

@@ -102,7 +102,9 @@ class Measurer:
             interpolate(self._family.start_state, tuned, mix, encoder_mix) if mix else self._family.base_state
         )
 
-    def measure_mixes(self, tuned: Mapping[str, Tensor], *, is_split: bool = False) -> list[Variant]:
+    def measure_mixes(
+        self, tuned: Mapping[str, Tensor], *, is_split: bool = False, known: Sequence[Variant] = ()
+    ) -> list[Variant]:
         """The base, it with the phrases that the job carries, and every mix: on dev, general speech and sounds.
 
         Then what lies between the best mix and a better one that costs general speech too much. Where no mix at own
@@ -111,6 +113,7 @@ class Measurer:
         Args:
             tuned: the weights that learned.
             is_split: whether the encoder is mixed by shares of its own.
+            known: what was measured of the base before.
         """
         family = self._family
         # what a whole change costs real speech, synthesised speech does not show (docs/experiments.md)
@@ -119,13 +122,8 @@ class Measurer:
         candidates = [pair for pair in pairs if max(pair[0], pair[1] or 0) <= most] if tuned else []
         contexts = dict.fromkeys((family.context, WHOLE))
         with self._reporter.stage("mixing with the base", 1 + len(candidates) * len(contexts)) as stage:
-            measured = [self.measure_base()]
-            if self._carried.adapted != self._carried.base:
-                base = self._family.base_state
-                measured.append(self.measure(base, 0.0, self._family.base_context, carries=True))
+            measured = list(known) or self._measure_without_learning()
             stage.advance()
-            for one in measured:
-                self._tell(one)
             for context in contexts:
                 for mix, encoder_mix in candidates:
                     state = self.mixed(tuned, mix, encoder_mix)
@@ -138,7 +136,7 @@ class Measurer:
                     state = self.mixed(tuned, *between)
                     measured.append(self.measure(state, between[0], context, encoder_mix=between[1]))
                     self._tell(measured[-1])
-                if self._best(measured).score.mix:
+                if self.best(measured).score.mix:
                     break
         return measured
 
@@ -149,7 +147,7 @@ class Measurer:
         Where no mix is within the budgets, it is half way from nothing learned.
         """
         budget = general_budget(measured[0].score.general_wer, self._spec.gate)
-        best = self._best(measured).score
+        best = self.best(measured).score
         quiet = measured[0].score.sound_words
         here = [one.score for one in measured if one.score.mix and one.context == context]
         here = [score for score in here if score.sound_words <= quiet]
@@ -166,6 +164,16 @@ class Measurer:
         encoder = None if high.encoder_mix is None else ((low.encoder_mix or 0.0) + high.encoder_mix) / 2
         between = (low.mix + high.mix) / 2, encoder
         return None if between in [(score.mix, score.encoder_mix) for score in here] else between
+
+    def _measure_without_learning(self) -> list[Variant]:
+        """The base as it is served, and with the phrases that the job carries."""
+        measured = [self.measure_base()]
+        if self._carried.adapted != self._carried.base:
+            base = self._family.base_state
+            measured.append(self.measure(base, 0.0, self._family.base_context, carries=True))
+        for one in measured:
+            self._tell(one)
+        return measured
 
     def measure_base(self) -> Variant:
         """The base as it is served."""
@@ -250,7 +258,8 @@ class Measurer:
         compared = compare(one, other, num_samples=gate.bootstrap_samples, seed=self._spec.seed)
         return compared.prob_better >= gate.min_prob_better
 
-    def _best(self, mixes: Sequence[Variant]) -> Variant:
+    def best(self, mixes: Sequence[Variant]) -> Variant:
+        """The best mix within the budgets, the base where there is none; the first of ``mixes`` is the base."""
         budget = general_budget(mixes[0].score.general_wer, self._spec.gate)
         by_score = {id(mix.score): mix for mix in mixes}
 
@@ -269,8 +278,8 @@ class Measurer:
         return by_score[id(best)]
 
     def choose(self, mixes: Sequence[Variant]) -> Variant:
-        """The best mix within the budgets."""
-        best = self._best(mixes)
+        """The best mix within the budgets, told; where it is the base, the gate will say why."""
+        best = self.best(mixes)
         if best is mixes[0] and len(mixes) > 1:
             self._cause = self._why_none(mixes)
         self._reporter.note(f"mix {best.score.label} in {best.context} is taken")
@@ -292,6 +301,10 @@ class Measurer:
             f"dev error {best.domain_error:.2%} after {base.domain_error:.2%}, general {best.general_wer:.2%} of at most "
             f"{budget:.2%} and {best.sound_words} words on sounds of at most {base.sound_words}"
         )
+
+    def is_surely_better(self, one: Variant, other: Variant) -> bool:
+        """Whether dev is sure, by a paired bootstrap, that ``one`` is better than ``other``."""
+        return self._compare(other, one).prob_better >= self._spec.gate.min_prob_better
 
     def _compare(self, base: Variant, other: Variant, part: str = "dev") -> PairedComparison:
         """Whether ``other`` is better than ``base`` on a part of the data."""

@@ -140,6 +140,18 @@ class WhisperFamily:
         width = self.model.config.d_model
         return choose_method(self._spec.method, self._spec.training, num_recorded_hours, width=width)
 
+    def plan_instead(self, plan: Plan) -> Plan | None:
+        """See :class:`training.family.Family`."""
+        if self._spec.method != "auto" or not plan.changes_encoder:
+            return None
+        reason = "all that was learned costs general speech too much, so the decoder is taught alone"
+        method, part = ("lora", "decoder") if plan.method == "lora" else ("decoder", "")
+        return Plan(method=method, part=part, reason=reason)
+
+    def restart(self) -> None:
+        """See :class:`training.family.Family`."""
+        self.model = load_whisper(self._start_dir).to(self.model.device)
+
     def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
         """See :class:`training.family.Family`."""
         del num_steps

@@ -6,14 +6,15 @@ All read the same wav files, on the same number of threads, and reading is part 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from asr.audio.files import read_audio
 from asr.errors import MissingDependencyError
 from asr.models.base import DecodingOptions, batch_segments
-from asr.models.resolve import ResolvedModel, serving_folder
+from asr.models.contexts import WHOLE
+from asr.models.resolve import ResolvedModel, resolve_model, serving_folder
 from asr.recognizer import Recognizer
 from asr.units import SAMPLE_RATE_HZ
 
@@ -48,11 +49,14 @@ class Run:
 
 
 class Ours:
-    """``Recognizer.transcribe_many``, one thread a worker."""
+    """``Recognizer.transcribe_many``, one thread a worker; with ``whole_windows`` in 30 s, whatever it was proved on."""
 
-    def __init__(self, reference: str, run: Run) -> None:
-        self._recognizer = Recognizer.load(reference, device=run.device, num_workers=run.num_threads)
-        self.name = "lexitune"
+    def __init__(self, reference: str, run: Run, *, whole_windows: bool = False) -> None:
+        resolved = resolve_model(reference)
+        if whole_windows:
+            resolved = replace(resolved, contexts=(WHOLE,))
+        self._recognizer = Recognizer.open(resolved, device=run.device, num_workers=run.num_threads)
+        self.name = "lexitune, whole windows" if whole_windows else "lexitune"
         self.model = self._recognizer.reference
         own = "own length" if self._recognizer.resolved.own_length else "30 s windows"
         self.settings = (

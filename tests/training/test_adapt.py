@@ -16,7 +16,11 @@ from asr.errors import OptionError, UnavailableError
 from asr.models.resolve import resolve_model
 from asr.registry import Registry
 from asr.storage import exclusive
+from training import whisper_family
 from training.adapt import adapt
+from training.data import AdaptationData
+from training.families import open_family
+from training.learning import Learner
 from training.report import AdaptationReport
 from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
 from training.whisper_family import choose_method
@@ -157,6 +161,63 @@ def test_auto_takes_the_encoder_along_where_recordings_show_how_a_domain_sounds(
     assert choose_method("lora", options, 0.1, width=384).part == "decoder"
     assert choose_method("lora", options, 1.0, width=384).part == "both"
     assert choose_method("lora", TrainingOptions(lora_part="decoder"), 1.0, width=384).part == "decoder"
+
+
+def test_where_the_budgets_hold_back_what_all_of_it_learned_the_decoder_is_taught_alone(
+    small_whisper: Path, test_set: Path, dev: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whisper_family, "ENCODER_HOURS", 0.0)  # what half an hour of recordings would say
+    monkeypatch.setattr(
+        Learner, "is_held_back", lambda self, learned: True
+    )  # random weights learn too little to ask
+    spec = AdaptationSpec(
+        base=str(small_whisper), name="held-back", train=test_set, dev=dev,
+        training=TrainingOptions(
+            epochs=1, batch_size=4, learning_rate=2e-4, evaluations_per_epoch=1, own_length_sentences=16
+        ),
+        split=SplitOptions(general_sentences=4),
+    )  # fmt: skip
+    told = Noting()
+    report = adapt(spec, told, num_workers=2)
+    assert report is not None
+    first, second = [note for note in told.notes if note.startswith("method ")]
+    assert first.startswith("method full: ")
+    assert (
+        second
+        == "method decoder: all that was learned costs general speech too much, so the decoder is taught alone"
+    )
+    taken = next(note for note in told.notes if note.startswith("what method "))
+    training = report.card["training"]
+    assert taken == f"what method {training['method']} learned is taken"
+    steps = [note.split(", ")[1] for note in told.notes if note.startswith("epoch ")]
+    assert steps == ["step 0", "step 1"] * 2  # both begin with the weights that training starts from, and end
+    first, second = [note for note in told.notes if "step 0" in note]
+    assert first.split(" (")[0] == second.split(" (")[0]
+    measured = [note for note in told.notes if note.startswith("mix 0 in ") and ": dev error" in note]
+    assert len(measured) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "hours", "instead"),
+    [
+        ("auto", 0.5, "decoder"),
+        ("auto", 0.1, None),  # the decoder is all that was taught
+        ("full", 0.5, None),  # as asked
+        ("lora", 0.5, None),
+    ],
+)
+def test_another_plan_is_made_only_where_auto_taught_the_encoder(
+    small_whisper: Path, tmp_path: Path, asked: str, hours: float, instead: str | None
+) -> None:
+    (tmp_path / "t.txt").write_text("Please send the boxes.\n")
+    options = TrainingOptions(own_length=False)
+    spec = AdaptationSpec(
+        base=str(small_whisper), name="x", text=tmp_path / "t.txt", method=asked, training=options
+    )
+    data = AdaptationData(train=[], dev=[], test=[], general=[], terms=(), critical=(), sounds=[], hashes={})
+    family = open_family(resolve_model(str(small_whisper)), spec, data, tmp_path, Noting(), num_workers=1)
+    other = family.plan_instead(family.plan(hours))
+    assert (other.method if other else None) == instead
 
 
 def test_a_method_of_the_other_family_is_refused(

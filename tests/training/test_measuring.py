@@ -14,9 +14,12 @@ from asr.evaluation.evaluate import evaluate_texts
 from asr.models.contexts import OWN, WHOLE
 from training.carried import Carried
 from training.data import AdaptationData
-from training.family import Family, VariantScorer
+from training.distributed import OneProcess
+from training.family import Family, Plan, VariantScorer
 from training.interpolate import MixScore
+from training.learning import Learned, Learner
 from training.measuring import Measurer, Variant
+from training.methods import Method
 from training.progress import SilentReporter
 from training.spec import SPLIT_MIXES, AdaptationSpec
 
@@ -207,3 +210,41 @@ def test_where_nothing_was_learned_and_phrases_do_not_help_the_base_is_kept(tmp_
     measured = measurer.measure_mixes({})
     assert len(measured) == 2
     assert measurer.choose(measured) is measured[0]
+
+
+def _learned(measurer: Measurer, method: str) -> Learned:
+    tuned = {"w": torch.ones(1)}
+    return Learned(
+        plan=Plan(method=method, reason="a test"), method=cast(Method, None), weights={}, tuned=tuned, step=1, curve=(),
+        mixes=measurer.measure_mixes(tuned, is_split=method == "full"),
+    )  # fmt: skip
+
+
+def _learner(tmp_path: Path, scorer: Any) -> tuple[Learner, Measurer]:
+    measurer, _ = _measurer(tmp_path, scorer)
+    processes = OneProcess(torch.device("cpu"))
+    spec = AdaptationSpec(base="bundled:tiny.en", name="x", text=tmp_path / "t.txt")
+    family = cast(Family, OwnLengths())
+    return Learner(family, spec, tmp_path, SilentReporter(), processes, measurer), measurer
+
+
+@pytest.mark.parametrize(("limit", "held_back"), [(0.2, True), (0.57, False), (1.0, False)])
+def test_the_budgets_hold_back_what_has_far_fewer_errors_beyond_them(
+    tmp_path: Path, limit: float, held_back: bool
+) -> None:
+    learner, measurer = _learner(tmp_path, Forgetting(limit))
+    assert learner.is_held_back(_learned(measurer, "full")) == held_back
+    assert not learner.is_held_back(None)  # on a process that measures nothing
+
+
+def test_of_two_plans_the_one_with_the_best_mix_within_the_budgets_is_taken(tmp_path: Path) -> None:
+    learner, measurer = _learner(tmp_path, Forgetting(0.2))
+    first = _learned(measurer, "full")
+    _, better = _learner(tmp_path, Forgetting(1.0))
+    second = _learned(better, "decoder")
+    assert learner.chosen([first]) == (first, measurer.choose(first.mixes))
+    taken, chosen = learner.chosen([first, second])
+    assert (taken, chosen) == (second, better.choose(second.mixes))
+    worse = _learned(_learner(tmp_path, Forgetting(0.0))[1], "decoder")
+    taken, chosen = learner.chosen([first, worse])
+    assert (taken, chosen) == (first, measurer.choose(first.mixes))

@@ -40,7 +40,7 @@ from training.gate import Check, GateVerdict, general_budget, judge
 from training.inputs import input_hashes
 from training.languages import base_languages, settled
 from training.learning import Learned, Learner
-from training.measuring import Measurer, Variant
+from training.measuring import Measurer
 from training.methods import Method
 from training.page import render_page
 from training.probing import Exported, Probed, probe
@@ -48,8 +48,12 @@ from training.progress import Reporter, SilentReporter
 from training.publish import publish, published_by, run_file
 from training.report import PAGE, AdaptationReport, build_card, build_run
 from training.spec import AdaptationSpec, TrainingOptions
+from training.variants import Variant
 
 PARITY_PROBES = 6
+MOST_TRANSCRIBED = (
+    40  # rows that the reference engine decodes where the probes differ, a second of a core each
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -329,10 +333,12 @@ class _Job:
     def _probe(self, exported: Exported, scorer: VariantScorer, data: AdaptationData) -> Probed:
         rows = (*data.dev, *data.general) if len(data.dev) < PARITY_PROBES else data.dev
         probes = scorer.segments(rows[:: max(1, len(rows) // PARITY_PROBES)])[:PARITY_PROBES]
+        fitting = [(row, scorer.segments([row])) for row in data.dev if row.text]
+        spoken = [(row, segments[0]) for row, segments in fitting if len(segments) == 1][:MOST_TRANSCRIBED]
         # of dev, whose segments come first, is the language
         return probe(
             exported, self._family, self._base, probes, self._reporter, language=self._spec.code,
-            num_threads=self._num_workers,
+            num_threads=self._num_workers, spoken=spoken,
         )  # fmt: skip
 
     def _publish(

@@ -16,11 +16,12 @@ from training.distributed import Processes
 from training.examples import Example
 from training.family import Family, Plan
 from training.loop import Hooks, TrainingLoop, TrainingResult
-from training.measuring import Measurer, Variant
+from training.measuring import Measurer
 from training.methods import Method
 from training.progress import Reporter
 from training.spec import AdaptationSpec, TrainingOptions
 from training.stopwatch import Stopwatch
+from training.variants import Variant
 
 HELD_BACK = (
     1.5  # times the errors of the best mix, budgets or not: then the budgets keep most of what was learned

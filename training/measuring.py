@@ -7,16 +7,15 @@ export and publishing are ``training.adapt``'s.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from operator import attrgetter
 
 from torch import Tensor
 
 from asr.biasing.phrases import PhraseSet
 from asr.data.manifest import Utterance
-from asr.evaluation.breakdown import by_term
 from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
 from asr.evaluation.significance import PairedComparison
-from asr.evaluation.terms import TermCounts
 from asr.models.contexts import WHOLE
 from asr.text.languages import AUTO, normalizer_for
 from training.carried import Carried
@@ -26,25 +25,17 @@ from training.gate import OWN_LENGTH_POINTS, GateFigures, GateVerdict, general_b
 from training.inputs import shared_audio
 from training.interpolate import MEASURED, SMALLEST, MixScore, choose_mix, interpolate
 from training.loop import DevScore
-from training.probing import Probed
+from training.probing import Probed, Transcribed
 from training.progress import Reporter
 from training.scoring import GREEDY, SERVED
 from training.spec import MIXES, SPLIT_MIXES, AdaptationSpec
+from training.variants import Variant, critical_counts, num_said, num_words
 
 MAX_MIX_UNHEARD = 0.625  # where no general speech was recorded (docs/experiments.md)
 SURELY_BETTER_STEP = 0.95  # probability above which earlier weights than the last are taken
 NARROWINGS = 2  # mixes tried between one within the budget and a better one beyond it,
 MIN_NARROWED = 0.12  # where their sizes are so far apart at least
 WHOLE_PROBES = 40  # rows of each set that are also heard in whole windows, at half a second of a core each
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Variant:
-    """A mix with the base, the context in which it was heard, and what it scores there."""
-
-    score: MixScore
-    context: str
-    evaluations: dict[str, Evaluation]
 
 
 class Measurer:
@@ -153,7 +144,14 @@ class Measurer:
         here = [score for score in here if score.sound_words <= quiet]
         nothing = replace(measured[0].score, carries=False)
         pairs = [
-            (high, max((low for low in here if _is_below(low, high, budget)), key=_size, default=nothing))
+            (
+                high,
+                max(
+                    (low for low in here if _is_below(low, high, budget)),
+                    key=attrgetter("size"),
+                    default=nothing,
+                ),
+            )
             for high in here
             if high.general_wer > budget and high.domain_error < best.domain_error
         ]
@@ -199,7 +197,7 @@ class Measurer:
             carries=carries,
             domain_error=evaluations["dev" if data.dev else "general"].error,
             general_wer=evaluations["general"].text_error or 0.0,
-            sound_words=_num_words(evaluations["sounds"]),
+            sound_words=num_words(evaluations["sounds"]),
         )
         return Variant(score=score, context=context, evaluations=evaluations)
 
@@ -315,7 +313,10 @@ class Measurer:
 
     def figures(self, base: Variant, chosen: Variant, probed: Probed) -> GateFigures:
         """What every version is held against."""
+        prob_export_worse, export_compared = self._harm(probed.transcribed)
         return GateFigures(
+            prob_export_worse=prob_export_worse,
+            export_compared=export_compared,
             prob_better=None,
             metric="",
             resampled="",
@@ -332,6 +333,19 @@ class Measurer:
             ),
         )
 
+    def _harm(self, transcribed: Transcribed | None) -> tuple[float | None, str]:
+        """The probability that an export is worse than its reference, and both errors for a person."""
+        if transcribed is None:
+            return None, ""
+        rows = transcribed.rows
+        reference, export = (
+            self._evaluated(texts, rows) for texts in (transcribed.by_reference, transcribed.by_export)
+        )
+        gate = self._spec.gate
+        compared = compare(export, reference, num_samples=gate.bootstrap_samples, seed=self._spec.seed)
+        told = f"{export.error_name} {export.error:.2%} of {len(rows)} rows of dev, "
+        return compared.prob_better, f"{told}{reference.error:.2%} by the reference"
+
     def judge(self, base: Variant, chosen: Variant, probed: Probed) -> GateVerdict:
         """The gate's verdict on the chosen one."""
         data = self._data
@@ -346,41 +360,12 @@ class Measurer:
             test_resampled=f"{test.num_units} {test.unit}s" if test else "",
             base_term_f1=base.evaluations["dev"].term_f1,
             term_f1=chosen.evaluations["dev"].term_f1,
-            terms_said=_num_said(base.evaluations["dev"]),
-            critical=_critical_counts(base, chosen, data),
+            terms_said=num_said(base.evaluations["dev"]),
+            critical=critical_counts(base, chosen, data),
         )
         return replace(judge(figures, self._spec.gate), cause=self._cause)
-
-
-def _critical_counts(
-    base: Variant, chosen: Variant, data: AdaptationData
-) -> dict[str, tuple[TermCounts, TermCounts]]:
-    """Counts of base and chosen on dev and the locked test together."""
-    counts = []
-    for variant in (base, chosen):
-        summed: dict[str, TermCounts] = {}
-        for name, rows in (("dev", data.dev), ("test", data.test)):
-            found = by_term(variant.evaluations[name], rows) if name in variant.evaluations else {}
-            for term, one in found.items():
-                summed[term] = summed.get(term, TermCounts()) + one
-        counts.append(summed)
-    none = TermCounts()
-    return {term: (counts[0].get(term, none), counts[1].get(term, none)) for term in data.critical}
-
-
-def _size(score: MixScore) -> float:
-    return score.size
 
 
 def _is_below(low: MixScore, high: MixScore, budget: float) -> bool:
     """Whether a mix is within the budget for general speech and keeps less of the change than another."""
     return low.general_wer <= budget and low.size < high.size
-
-
-def _num_said(evaluation: Evaluation) -> int:
-    return evaluation.terms.said if evaluation.terms is not None else 0
-
-
-def _num_words(sounds: Evaluation) -> int:
-    """Words in texts where nothing was said."""
-    return sounds.words.insertions if sounds.words is not None else 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr.biasing.phrases import PhraseSet
+from asr.data.manifest import Utterance
 from asr.models.base import DecodingOptions, Samples, SpeechModel
 from asr.models.export import PARITY_RATIO, Parity, check_parity, latency_ratio
 from asr.models.resolve import ResolvedModel
@@ -18,6 +19,15 @@ from training.scoring import GREEDY, SERVED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Transcribed:
+    """Utterances with transcripts, and what the reference engine and the export make of each."""
+
+    rows: Sequence[Utterance]
+    by_reference: Sequence[str]
+    by_export: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Probed:
     """What the probes showed.
 
@@ -25,11 +35,13 @@ class Probed:
         parity: with the reference engine.
         parity_limit: share of equal characters that is asked for.
         latency_ratio: time to decode, as a multiple of the base's.
+        transcribed: where parity falls short and there are transcripts: whether the export is the worse for it.
     """
 
     parity: Parity
     parity_limit: float
     latency_ratio: float
+    transcribed: Transcribed | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,9 +55,13 @@ class Exported:
 
 def probe(
     exported: Exported, family: Family, base: ResolvedModel, probes: Sequence[Samples], reporter: Reporter,
-    *, language: str, num_threads: int,
+    *, language: str, num_threads: int, spoken: Sequence[tuple[Utterance, Samples]] = (),
 ) -> Probed:  # fmt: skip
-    """Decode ``probes``, in ``language``, with a version, its reference and its base."""
+    """Decode ``probes``, in ``language``, with a version, its reference and its base.
+
+    Where eight bits say something else than the reference, both decode what is ``spoken``, too: utterances of one segment
+    with transcripts. A model that is unsure is as wrong in eight bits as in 32, with other words.
+    """
     reference, engine = family.engines(exported.folder, exported.context)
     greedy = replace(GREEDY, language=language)
     parity = check_parity(reference, engine, probes, greedy)
@@ -57,6 +73,14 @@ def probe(
         base_engine = Recognizer.open(plain, num_threads=num_threads)
         limit = min(limit, check_parity(base_reference, base_engine, probes, greedy).ratio)
         base_engine.close()
+    transcribed = None
+    if parity.ratio < limit and spoken:
+        rows, segments = zip(*spoken, strict=True)
+        transcribed = Transcribed(
+            rows=rows,
+            by_reference=_texts(reference, segments, greedy),
+            by_export=_texts(engine, segments, greedy),
+        )
     served = _Served(engine, exported.phrases)
     ratio = latency_ratio(before, served, probes, replace(SERVED, language=language))
     engine.close()
@@ -65,7 +89,11 @@ def probe(
         f"export: {parity.num_equal}/{parity.num_probes} probes equal, {parity.ratio:.1%} of characters; decoding "
         f"takes {ratio:.2f} times as long as the base's"
     )
-    return Probed(parity=parity, parity_limit=limit, latency_ratio=ratio)
+    return Probed(parity=parity, parity_limit=limit, latency_ratio=ratio, transcribed=transcribed)
+
+
+def _texts(engine: SpeechModel, segments: Sequence[Samples], options: DecodingOptions) -> list[str]:
+    return [hypotheses[0].text for hypotheses in engine.decode(segments, options)]
 
 
 @dataclass(frozen=True, slots=True)

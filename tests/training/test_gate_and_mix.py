@@ -214,6 +214,15 @@ def test_an_export_that_is_as_true_as_the_bases_passes() -> None:
     assert _judge(parity=0.85, parity_limit=0.84).passed
 
 
+def test_an_export_that_says_something_else_passes_unless_it_is_surely_worse() -> None:
+    unsure = {"parity": 0.7, "export_compared": "WER 66.00 % of 40 rows of dev, 65.00 % by the reference"}
+    assert not _judge(**unsure).passed  # without transcripts nobody knows
+    assert _judge(**unsure, prob_export_worse=0.94).passed
+    verdict = _judge(**unsure, prob_export_worse=0.95)
+    assert [check.name for check in verdict.checks if not check.passed] == ["export"]
+    assert "65.00 % by the reference, P(worse) = 0.950" in verdict.reason
+
+
 def test_the_reason_says_what_judged_and_why_the_base_was_kept() -> None:
     assert "dev alone" in _judge().reason
     assert "dev alone" not in _judge(test_prob_better=0.99, test_resampled="9 speakers").reason

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import pytest
 import torch
 
+from asr.audio.files import write_audio
 from asr.biasing.phrases import Phrase, PhraseSet
 from asr.data.manifest import Utterance
 from asr.evaluation.evaluate import evaluate_texts
 from asr.models.contexts import OWN, WHOLE
+from asr.models.export import Parity
 from training.carried import Carried
 from training.data import AdaptationData
 from training.distributed import OneProcess
 from training.family import Family, Plan, VariantScorer
 from training.interpolate import MixScore
 from training.learning import Learned, Learner
-from training.measuring import Measurer, Variant
+from training.measuring import Measurer
 from training.methods import Method
+from training.probing import Probed, Transcribed
 from training.progress import SilentReporter
 from training.spec import SPLIT_MIXES, AdaptationSpec
+from training.variants import Variant
 
 SAID = "the quick brown fox jumps over the lazy dog"
 MISHEARD = "the quick brown box jumps over a lazy dock"
@@ -210,6 +216,31 @@ def test_where_nothing_was_learned_and_phrases_do_not_help_the_base_is_kept(tmp_
     measured = measurer.measure_mixes({})
     assert len(measured) == 2
     assert measurer.choose(measured) is measured[0]
+
+
+@pytest.mark.parametrize(
+    ("export", "reference", "is_worse"), [(20, 0, True), (20, 20, False), (0, 20, False)]
+)
+def test_an_export_that_says_something_else_is_held_against_the_reference_by_what_was_said(
+    tmp_path: Path, export: int, reference: int, is_worse: bool
+) -> None:
+    measurer, rows = _measurer(tmp_path, Forgetting(1.0))
+    for row in rows:  # the gate hashes them
+        write_audio(row.audio_path, np.zeros(1600, np.float32))
+    base = measurer.measure_base()
+    by_export, by_reference = (
+        [MISHEARD if index < misheard else SAID for index, _ in enumerate(rows)]
+        for misheard in (export, reference)
+    )
+    probed = Probed(
+        parity=Parity(num_probes=6, num_equal=0, ratio=0.7, first_difference=""), parity_limit=0.9, latency_ratio=1.0,
+        transcribed=Transcribed(rows=rows, by_reference=by_reference, by_export=by_export),
+    )  # fmt: skip
+    figures = measurer.figures(base, base, probed)
+    assert figures.prob_export_worse is not None
+    assert (figures.prob_export_worse >= 0.95) == is_worse
+    asked = replace(probed, transcribed=None)
+    assert measurer.figures(base, base, asked).prob_export_worse is None
 
 
 def _learned(measurer: Measurer, method: str) -> Learned:

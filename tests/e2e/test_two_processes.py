@@ -116,3 +116,19 @@ def test_exactly_one_version_is_published(together: dict[str, Any], pair_home: P
     assert together["reference"] == "models:/pair/1"
     assert [int(version.version) for version in client.search_model_versions("name = 'pair'")] == [1]
     assert list((pair_home / "work").iterdir()) == []
+
+
+def test_two_processes_go_on_with_the_decoder_alone_together(
+    job: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    asked = [word for word in job if word not in ("--method", "decoder")]
+    script = Path(__file__).with_name("adapt_held_back.py")
+    process = _start(tmp_path_factory.mktemp("held-back"), *LAUNCHER[:-1], str(script), *asked)
+    out, err = process.communicate(timeout=300)
+    document = json.loads(out)
+    assert process.returncode == (0 if document["gate"]["passed"] else 1), err
+    told = [line.split(":")[0] for line in err.splitlines() if line.startswith("method ")]
+    assert told == ["method full", "method decoder"]
+    steps = [line.split(", ")[1].split()[1] for line in err.splitlines() if line.startswith("epoch ")]
+    assert steps == ["0", "1", "2", "3", "4"] * 2
+    assert f"what method {document['training']['method']} learned is taken" in err

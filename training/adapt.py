@@ -155,6 +155,7 @@ class _Job:
         if learned is None:
             return None  # not the main process
         taken, chosen = learner.chosen([learned, *([instead] if instead else [])])
+        data.notes.extend(learner.notes)
         mixes, plan = taken.mixes, taken.plan
         compared = [mix.score for mix in mixes if mix is mixes[0] or mix.context == chosen.context]
         final = measurer.mixed(taken.tuned, chosen.score.mix, chosen.score.encoder_mix)
@@ -334,11 +335,12 @@ class _Job:
         rows = (*data.dev, *data.general) if len(data.dev) < PARITY_PROBES else data.dev
         probes = scorer.segments(rows[:: max(1, len(rows) // PARITY_PROBES)])[:PARITY_PROBES]
         fitting = [(row, scorer.segments([row])) for row in data.dev if row.text]
-        spoken = [(row, segments[0]) for row, segments in fitting if len(segments) == 1][:MOST_TRANSCRIBED]
+        transcribed = [(row, segments[0]) for row, segments in fitting if len(segments) == 1]
+        transcribed = transcribed[:: -(-len(transcribed) // MOST_TRANSCRIBED) or 1]
         # of dev, whose segments come first, is the language
         return probe(
             exported, self._family, self._base, probes, self._reporter, language=self._spec.code,
-            num_threads=self._num_workers, spoken=spoken,
+            num_threads=self._num_workers, transcribed=transcribed,
         )  # fmt: skip
 
     def _publish(

@@ -16,6 +16,7 @@ from torch import Tensor
 from asr.data.manifest import Utterance
 from asr.decoding.ctc import LM_FOLDER
 from asr.errors import OptionError
+from asr.evaluation.evaluate import evaluate_texts
 from asr.models.contexts import WHOLE
 from asr.models.ctc_torch import TorchCtc
 from asr.models.resolve import ResolvedModel
@@ -28,6 +29,7 @@ from training.ctc_scoring import CtcScorer
 from training.data import AdaptationData
 from training.examples import Example
 from training.family import Plan, Rows
+from training.gate import general_budget
 from training.methods import Method
 from training.ngram import remove_language_model
 from training.progress import Reporter
@@ -111,8 +113,8 @@ class CtcJob:
     def finish(self, folder: Path) -> CtcScorer | None:
         """Add the domain's language model to the version, if dev is better with it than with the one it came with.
 
-        It is taken out again where it hears more words than the base in sounds without speech: a beam that knows only the
-        domain's words finds them in noise, too.
+        It is taken out again where it hears more words than the base in sounds without speech, or costs general speech
+        more than its budget: a beam that knows only the domain's words finds them elsewhere, too.
 
         Returns:
             A scorer of the version, if what it is served with has changed.
@@ -144,7 +146,8 @@ class CtcJob:
             f"{tuning.wer_with:.2%} with; {'kept' if made.kept else 'not kept'}"
         )
         scorer = CtcScorer(folder, num_workers=self._num_workers) if made.kept else None
-        if scorer is not None and not self._keeps_quiet(scorer):
+        if scorer is not None and (harm := self._harm(scorer)):
+            self._reporter.note(f"the language model is taken out again: {harm}")
             remove_language_model(folder)
             if before.is_dir():
                 shutil.copytree(before, folder / LM_FOLDER)
@@ -152,17 +155,24 @@ class CtcJob:
         shutil.rmtree(before.parent, ignore_errors=True)
         return scorer
 
-    def _keeps_quiet(self, scorer: CtcScorer) -> bool:
-        """Whether a version with its new language model hears no more words in sounds than the base does."""
-        heard, most = (
-            self._num_words(one, state) for one, state in ((scorer, {}), (self.scorer(), self.base_state))
+    def _harm(self, scorer: CtcScorer) -> str:
+        """What a version with its new language model breaks and the base does not; empty if nothing."""
+        before = self.scorer()
+        most = self._num_words(before, self.base_state)
+        if (heard := self._num_words(scorer, {})) > most:
+            return f"{heard} words on silence, noise and music, {most} of the base"
+        error, limit = (
+            self._general_error(scorer, {}),
+            general_budget(self._general_error(before, self.base_state), self._spec.gate),
         )
-        if heard > most:
-            self._reporter.note(
-                f"the language model is taken out again: {heard} words on silence, noise and music, {most} of the "
-                "base"
-            )
-        return heard <= most
+        return f"general error rate {error:.2%}, at most {limit:.2%}" if error > limit else ""
+
+    def _general_error(self, scorer: CtcScorer, state: Mapping[str, Tensor]) -> float:
+        rows = self._data.general
+        language = next((row.language for row in rows if row.language), self._spec.code)
+        scorer.prepare(rows, lambda: None)
+        texts = scorer.texts(state, rows, SERVED)
+        return evaluate_texts(rows, texts, normalizer=normalizer_for(language)).text_error or 0.0
 
     def _num_words(self, scorer: CtcScorer, state: Mapping[str, Tensor]) -> int:
         sounds = self._data.sounds

@@ -37,7 +37,7 @@ class Learned:
         method: that learned it.
         weights: that it learned, named as by the method; empty where the start is best.
         tuned: the same as weights of the model.
-        step: they are of; 0 is the start.
+        step: at which it had learned them; 0 is the start.
         curve: every evaluation.
         mixes: the base first.
     """
@@ -52,7 +52,11 @@ class Learned:
 
 
 class Learner:
-    """Trains a family's model on a job's examples and measures what came of it."""
+    """Trains a family's model on a job's examples and measures what came of it.
+
+    Attributes:
+        notes: for the reader of the card: which plans were tried, where there were two.
+    """
 
     def __init__(
         self, family: Family, spec: AdaptationSpec, folder: Path, reporter: Reporter, processes: Processes,
@@ -61,6 +65,7 @@ class Learner:
         """Keep checkpoints in ``folder``; every process makes one."""
         self._family, self._spec, self._folder = family, spec, folder
         self._reporter, self._processes, self._measurer = reporter, processes, measurer
+        self.notes: list[str] = []
 
     def learn(
         self,
@@ -103,29 +108,34 @@ class Learner:
         )
 
     def is_held_back(self, learned: Learned | None) -> bool:
-        """Whether the budgets keep most of what was learned: dev is sure that a mix beyond them has far fewer errors."""
+        """Whether a mix beyond the budgets has far fewer errors on dev than the best one within, and surely fewer."""
         if learned is None:
             return False
         best = self._measurer.best(learned.mixes)
-        least = min(learned.mixes, key=lambda mix: mix.score.domain_error)
+        beyond = self._measurer.beyond_budgets(learned.mixes)
+        least = min(beyond, key=lambda mix: mix.score.domain_error, default=best)
         is_far = best.score.domain_error > HELD_BACK * least.score.domain_error
         if not is_far or not self._measurer.is_surely_better(least, best):
             return False
         self._reporter.note(
-            f"method {learned.plan.method}: mix {least.score.label} has dev error {least.score.domain_error:.2%}, but "
-            f"{best.score.label}, the best within the budgets, {best.score.domain_error:.2%}"
+            f"method {learned.plan.method}: mix {least.score.label}, beyond the budgets, has dev error "
+            f"{least.score.domain_error:.2%}, and {best.score.label}, the best within them, {best.score.domain_error:.2%}"
         )
         return True
 
     def chosen(self, learned: Sequence[Learned]) -> tuple[Learned, Variant]:
-        """The best mix within the budgets, and the plan that it is of."""
-        first, *others = learned
-        mixes = [*first.mixes, *(mix for one in others for mix in one.mixes if mix.score.mix)]
-        chosen = self._measurer.choose(mixes)
-        taken = next(one for one in learned if any(mix is chosen for mix in one.mixes))
-        if others:
-            self._reporter.note(f"what method {taken.plan.method} learned is taken")
-        return taken, chosen
+        """The plan whose best mix within the budgets has the lowest error on dev, the first of equals; and that mix."""
+        bests = [self._measurer.best(one.mixes).score for one in learned]
+        lowest = min(range(len(learned)), key=lambda index: bests[index].domain_error)
+        if len(learned) > 1:
+            tried = "; ".join(
+                f"{one.plan.method}, mix {best.label}: dev error {best.domain_error:.2%}"
+                for one, best in zip(learned, bests, strict=True)
+            )
+            taken = f"method {learned[lowest].plan.method} is" if bests[lowest].mix else "nothing learned is"
+            self.notes.append(f"of two plans the best within the budgets ({tried}), {taken} taken")
+            self._reporter.note(self.notes[-1])
+        return learned[lowest], self._measurer.choose(learned[lowest].mixes)
 
     def _train(
         self, method: Method, options: TrainingOptions, examples: Sequence[Example], folder: Path

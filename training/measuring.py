@@ -21,7 +21,7 @@ from asr.text.languages import AUTO, normalizer_for
 from training.carried import Carried
 from training.data import AdaptationData
 from training.family import Family, VariantScorer
-from training.gate import OWN_LENGTH_POINTS, GateFigures, GateVerdict, general_budget, judge
+from training.gate import OWN_LENGTH_POINTS, ExportErrors, GateFigures, GateVerdict, general_budget, judge
 from training.inputs import shared_audio
 from training.interpolate import MEASURED, SMALLEST, MixScore, choose_mix, interpolate
 from training.loop import DevScore
@@ -35,6 +35,7 @@ MAX_MIX_UNHEARD = 0.625  # where no general speech was recorded (docs/experiment
 SURELY_BETTER_STEP = 0.95  # probability above which earlier weights than the last are taken
 NARROWINGS = 2  # mixes tried between one within the budget and a better one beyond it,
 MIN_NARROWED = 0.12  # where their sizes are so far apart at least
+MIN_TRANSCRIBED = 10  # rows by which an export that says something else than its reference is judged
 WHOLE_PROBES = 40  # rows of each set that are also heard in whole windows, at half a second of a core each
 
 
@@ -275,6 +276,16 @@ class Measurer:
         )
         return by_score[id(best)]
 
+    def beyond_budgets(self, mixes: Sequence[Variant]) -> list[Variant]:
+        """Of what was learned, the mixes that cost general speech too much or write too much on sounds."""
+        base = mixes[0].score
+        budget = general_budget(base.general_wer, self._spec.gate)
+        return [
+            mix
+            for mix in mixes
+            if mix.score.mix and (mix.score.general_wer > budget or mix.score.sound_words > base.sound_words)
+        ]
+
     def choose(self, mixes: Sequence[Variant]) -> Variant:
         """The best mix within the budgets, told; where it is the base, the gate will say why."""
         best = self.best(mixes)
@@ -313,10 +324,8 @@ class Measurer:
 
     def figures(self, base: Variant, chosen: Variant, probed: Probed) -> GateFigures:
         """What every version is held against."""
-        prob_export_worse, export_compared = self._harm(probed.transcribed)
         return GateFigures(
-            prob_export_worse=prob_export_worse,
-            export_compared=export_compared,
+            export_errors=self._export_errors(probed.transcribed),
             prob_better=None,
             metric="",
             resampled="",
@@ -333,18 +342,17 @@ class Measurer:
             ),
         )
 
-    def _harm(self, transcribed: Transcribed | None) -> tuple[float | None, str]:
-        """The probability that an export is worse than its reference, and both errors for a person."""
-        if transcribed is None:
-            return None, ""
+    def _export_errors(self, transcribed: Transcribed | None) -> ExportErrors | None:
+        """What the export and its reference make of rows of dev, where there are enough of them."""
+        if transcribed is None or len(transcribed.rows) < MIN_TRANSCRIBED:
+            return None
         rows = transcribed.rows
-        reference, export = (
-            self._evaluated(texts, rows) for texts in (transcribed.by_reference, transcribed.by_export)
+        export, reference = (
+            self._evaluated(texts, rows) for texts in (transcribed.by_export, transcribed.by_reference)
         )
-        gate = self._spec.gate
-        compared = compare(export, reference, num_samples=gate.bootstrap_samples, seed=self._spec.seed)
-        told = f"{export.error_name} {export.error:.2%} of {len(rows)} rows of dev, "
-        return compared.prob_better, f"{told}{reference.error:.2%} by the reference"
+        return ExportErrors(
+            metric=export.error_name, num_rows=len(rows), export=export.error, reference=reference.error
+        )
 
     def judge(self, base: Variant, chosen: Variant, probed: Probed) -> GateVerdict:
         """The gate's verdict on the chosen one."""

@@ -21,6 +21,7 @@ _SENSES: Mapping[str, tuple[Literal["at least", "at most"], str]] = {
     "general": ("at most", "share"),
     "sounds": ("at most", "words"),
     "export": ("at least", "share"),
+    "export errors": ("at most", "share"),
     "own length": ("at most", "share"),
     "latency": ("at most", "times"),
     "leakage": ("at most", "utterances"),

@@ -55,12 +55,12 @@ class Exported:
 
 def probe(
     exported: Exported, family: Family, base: ResolvedModel, probes: Sequence[Samples], reporter: Reporter,
-    *, language: str, num_threads: int, spoken: Sequence[tuple[Utterance, Samples]] = (),
+    *, language: str, num_threads: int, transcribed: Sequence[tuple[Utterance, Samples]] = (),
 ) -> Probed:  # fmt: skip
     """Decode ``probes``, in ``language``, with a version, its reference and its base.
 
-    Where eight bits say something else than the reference, both decode what is ``spoken``, too: utterances of one segment
-    with transcripts. A model that is unsure is as wrong in eight bits as in 32, with other words.
+    Where eight bits say something else than the reference, both decode what is ``transcribed``, too: utterances of one
+    segment. A model that is unsure is as wrong in eight bits as in 32, with other words.
     """
     reference, engine = family.engines(exported.folder, exported.context)
     greedy = replace(GREEDY, language=language)
@@ -73,10 +73,10 @@ def probe(
         base_engine = Recognizer.open(plain, num_threads=num_threads)
         limit = min(limit, check_parity(base_reference, base_engine, probes, greedy).ratio)
         base_engine.close()
-    transcribed = None
-    if parity.ratio < limit and spoken:
-        rows, segments = zip(*spoken, strict=True)
-        transcribed = Transcribed(
+    compared = None
+    if parity.ratio < limit and transcribed:
+        rows, segments = zip(*transcribed, strict=True)
+        compared = Transcribed(
             rows=rows,
             by_reference=_texts(reference, segments, greedy),
             by_export=_texts(engine, segments, greedy),
@@ -89,7 +89,7 @@ def probe(
         f"export: {parity.num_equal}/{parity.num_probes} probes equal, {parity.ratio:.1%} of characters; decoding "
         f"takes {ratio:.2f} times as long as the base's"
     )
-    return Probed(parity=parity, parity_limit=limit, latency_ratio=ratio, transcribed=transcribed)
+    return Probed(parity=parity, parity_limit=limit, latency_ratio=ratio, transcribed=compared)
 
 
 def _texts(engine: SpeechModel, segments: Sequence[Samples], options: DecodingOptions) -> list[str]:

@@ -50,6 +50,10 @@ class Scorer:
         self._num_workers = num_workers
         self._segments = MeasuredSegments(num_workers=num_workers)
 
+    def take_cache(self, cache: EncoderCache, frozen: Mapping[str, Tensor]) -> None:
+        """From here on do not encode what ``cache`` holds of the encoder of ``frozen``."""
+        self._cache, self._frozen = cache, frozen
+
     def prepare(
         self, utterances: Sequence[Utterance], on_done: Callable[[], None], *, whole: bool = False
     ) -> None:

@@ -86,6 +86,7 @@ class WhisperFamily:
         self._reporter, self._num_workers = reporter, num_workers
         self._tokenizer = WhisperTokenizer(base.transformers_dir / "tokenizer.json")
         self._cache: EncoderCache | None = None
+        self._scorer: Scorer | None = None
         self.base_state: Mapping[str, Tensor] = _state_of(base.transformers_dir)
         self._start_dir, self._start_engine_dir = base.transformers_dir, serving_folder(base)
         self.context = OWN if spec.training.own_length and is_taught(spec.code) else WHOLE
@@ -144,9 +145,11 @@ class WhisperFamily:
         """See :class:`training.family.Family`."""
         if self._spec.method != "auto" or not plan.changes_encoder:
             return None
-        reason = "all that was learned costs general speech too much, so the decoder is taught alone"
-        method, part = ("lora", "decoder") if plan.method == "lora" else ("decoder", "")
-        return Plan(method=method, part=part, reason=reason)
+        reason = "the budgets keep most of what was learned, so the decoder is taught alone"
+        if plan.method == "full":
+            return Plan(method="decoder", reason=reason)
+        is_free = self._spec.training.lora_part == "auto"
+        return Plan(method="lora", part="decoder", reason=reason) if is_free else None
 
     def restart(self) -> None:
         """See :class:`training.family.Family`."""
@@ -165,6 +168,8 @@ class WhisperFamily:
             return FullMethod(self.model, live, frame, written=frame.written(examples))
         if plan.method == "decoder" or plan.part == "decoder":
             self._cache = self._filled_cache(examples)
+            if self._scorer is not None:
+                self._scorer.take_cache(self._cache, self.start_state)
             encodings: CachedEncodings | LiveEncodings = CachedEncodings(self._cache, self.model.device)
         else:
             encodings = live
@@ -200,7 +205,8 @@ class WhisperFamily:
     def scorer(self) -> Scorer:
         """See :class:`training.family.Family`."""
         frozen = self.start_state if self._cache is not None else None
-        return Scorer(self._base.transformers_dir, self._cache, frozen, num_workers=self._num_workers)
+        self._scorer = Scorer(self._base.transformers_dir, self._cache, frozen, num_workers=self._num_workers)
+        return self._scorer
 
     def export(self, state: Mapping[str, Tensor], folder: Path) -> None:
         """See :class:`training.family.Family`."""

@@ -163,6 +163,8 @@ class _Progress:
         if "stage" in event:
             self._stage = event
         elif "step" in event:
+            if event["step"] == 0:  # another plan of the job begins anew
+                self._points = {}
             self._points[event["step"]] = event["values"]
         else:
             self._notes = [*self._notes, event["note"]][-MAX_NOTES:]

@@ -39,7 +39,9 @@ evaluations_per_epoch = 1
 [split]
 general_sentences = 4
 dev_share = 0.3
-"""
+[gate]
+general_points = 10.0
+"""  # the base knows nothing but its domain
 
 
 @pytest.fixture(scope="module", autouse=True)

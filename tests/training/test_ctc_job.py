@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,12 @@ class Notes:
 
 
 def job_on(
-    sounds: list[Utterance], small_ctc: Path, dev: list[Utterance], folder: Path, notes: Notes
+    sounds: list[Utterance],
+    small_ctc: Path,
+    dev: list[Utterance],
+    folder: Path,
+    notes: Notes,
+    general: list[Utterance],
 ) -> CtcJob:
     texts = (small_ctc / "heldout.txt").read_text().splitlines()[8:]
     train = [
@@ -34,24 +40,33 @@ def job_on(
         for index, text in enumerate(texts)
     ]
     data = AdaptationData(
-        train=train, dev=dev, test=[], general=[], terms=(), critical=(), sounds=sounds, hashes={}
+        train=train, dev=dev, test=[], general=general, terms=(), critical=(), sounds=sounds, hashes={}
     )
     spec = AdaptationSpec(base=str(small_ctc), name="ctc", text=small_ctc / "heldout.txt")
     return CtcJob(resolve_model(str(small_ctc)), spec, data, folder / "work", notes, num_workers=1)
 
 
 @pytest.mark.parametrize(
-    ("sound", "kept"), [("silence", True), ("white", False)]
-)  # of 5 words 1, of 6 words 8
-def test_a_language_model_that_hears_more_words_in_sounds_is_taken_out_again(
-    sound: str, kept: bool, small_ctc: Path, domain_utterances: list[Utterance], tmp_path: Path
-) -> None:
-    sounds = [row for row in write_sounds(tmp_path / "sounds", seed=0) if row.id.startswith(sound)]
+    ("sound", "everyday", "kept"),
+    [("silence", False, True), ("pink", False, False), ("silence", True, False)],
+)  # of 20 words 22, of one wrong word in ten two
+def test_a_language_model_that_hears_more_words_in_sounds_or_less_of_general_speech_is_taken_out_again(
+    sound: str, everyday: bool, kept: bool, small_ctc: Path, domain_utterances: list[Utterance],
+    spoken_utterances: list[Utterance], tmp_path: Path,
+) -> None:  # fmt: skip
+    sounds = [
+        replace(row, offset_s=4.0, duration_s=4.0)
+        for row in write_sounds(tmp_path / "sounds", seed=1)
+        if row.id.startswith(sound)
+    ]
     notes = Notes()
-    job = job_on(sounds, small_ctc, domain_utterances, tmp_path, notes)
+    general = spoken_utterances[1:2] if everyday else []
+    job = job_on(sounds, small_ctc, domain_utterances, tmp_path, notes, general)
     version = tmp_path / "version"
     job.export(job.base_state, version)
     scorer = job.finish(version)
     assert "; kept" in notes.lines[0]
     assert (scorer is not None) is kept is (version / LM_FOLDER).is_dir()
-    assert any("taken out again" in line for line in notes.lines) is not kept
+    taken_out = [line for line in notes.lines if "taken out again" in line]
+    assert len(taken_out) == (0 if kept else 1)
+    assert all(("general" in line) is everyday for line in taken_out)

@@ -223,6 +223,6 @@ def test_the_training_loop_teaches_it_new_sentences(
     hooks = Hooks(score=score, on_step=lambda _step, _loss: None, on_point=lambda _point: None)
     result = TrainingLoop(method, examples, options=options, seed=0).run(CheckpointStore(tmp_path), hooks)
     wers = [point.dev_wer for point in result.curve]
-    assert wers[0] is not None and wers[0] > 0.5
+    assert wers[0] is not None and wers[0] > 0.3
     assert result.best_step > 0 and min(wer for wer in wers if wer is not None) < 0.5 * wers[0]
     assert result.weights is not None and set(result.weights) == set(method.trainable())

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from asr.evaluation.terms import TermCounts
-from training.gate import GateFigures, general_budget, judge
+from training.gate import ExportErrors, GateFigures, general_budget, judge
 from training.interpolate import MEASURED, MixScore, choose_mix, interpolate
 from training.spec import GateOptions
 
@@ -214,13 +214,23 @@ def test_an_export_that_is_as_true_as_the_bases_passes() -> None:
     assert _judge(parity=0.85, parity_limit=0.84).passed
 
 
-def test_an_export_that_says_something_else_passes_unless_it_is_surely_worse() -> None:
-    unsure = {"parity": 0.7, "export_compared": "WER 66.00 % of 40 rows of dev, 65.00 % by the reference"}
-    assert not _judge(**unsure).passed  # without transcripts nobody knows
-    assert _judge(**unsure, prob_export_worse=0.94).passed
-    verdict = _judge(**unsure, prob_export_worse=0.95)
-    assert [check.name for check in verdict.checks if not check.passed] == ["export"]
-    assert "65.00 % by the reference, P(worse) = 0.950" in verdict.reason
+def test_an_export_that_says_something_else_is_judged_by_its_errors_where_there_are_transcripts() -> None:
+    assert not _judge(parity=0.7).passed
+    for wer, passed in (
+        (0.665, True),
+        (0.669, True),
+        (0.671, False),
+    ):  # 3 % of the reference's 65 are 1.95 points
+        errors = ExportErrors(metric="WER", num_rows=40, export=wer, reference=0.65)
+        verdict = _judge(parity=0.7, export_errors=errors)
+        assert verdict.passed == passed
+        check = next(check for check in verdict.checks if check.name == "export errors")
+        assert (check.value, check.limit) == (wer, pytest.approx(0.6695))
+        assert (
+            f"WER {wer:.2%} on 40 rows of dev after 65.00% by the reference, at most 66.95%" in check.detail
+        )
+    equal = _judge(parity=0.95, export_errors=errors)
+    assert equal.passed and "export errors" not in {check.name for check in equal.checks}
 
 
 def test_the_reason_says_what_judged_and_why_the_base_was_kept() -> None:

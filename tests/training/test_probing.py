@@ -47,7 +47,7 @@ def test_only_an_export_that_says_something_else_is_held_against_what_was_said(
     segments = list(spoken.values())
     probed = probe(
         exported, cast(Family, engines), base, segments[:1], SilentReporter(), language="en", num_threads=1,
-        spoken=list(zip(spoken_utterances, segments, strict=True))[1:],
+        transcribed=list(zip(spoken_utterances, segments, strict=True))[1:],
     )  # fmt: skip
     assert (probed.parity.ratio < probed.parity_limit) == is_broken
     if not is_broken:

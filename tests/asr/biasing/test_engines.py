@@ -125,5 +125,6 @@ def test_a_ctc_beam_prefers_phrases_and_leaves_the_rest(small_ctc: Path) -> None
         recognizer.decode([noisy], DecodingOptions(), [some])[0][0].text for some in (None, wanted)
     )
     recognizer.close()
-    assert "CORTISONE" not in plain
-    assert biased == plain.replace("CORTISIN", "CORTISONE") == "DO YOU HAVE AMOXICILLIN OR CORTISONE"
+    *before, misheard = plain.split()
+    assert before[:4] == ["DO", "YOU", "HAVE", "AMOXICILLIN"] and misheard != "CORTISONE"
+    assert biased.split() == [*before, "CORTISONE"]

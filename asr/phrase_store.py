@@ -71,19 +71,17 @@ class PhraseStore:
 
         _check_name(asked.name)
         kept = replace(asked, created_at=_now(), updated_at=_now())
-        with self._creating, self._connected() as connection:
-            names = self._names(connection, tenant)
-            if asked.name in names:
-                raise _taken(asked.name)
-            if len(names) >= max_sets:
-                raise LimitError(
-                    f"{len(names)} phrase sets are kept, and {max_sets} are the limit; delete one, or update one",
-                    reason="PHRASE_SETS",
-                )
+        # inserted, then counted: on sqlite the insert waits for other processes' transactions; others find the conflict
+        with self._creating, self._connected(isolation_level="SERIALIZABLE") as connection:
             try:
                 connection.execute(self._table.insert().values(tenant=tenant, **_row(kept)))
-            except IntegrityError:  # another process was faster
+            except IntegrityError:
                 raise _taken(asked.name) from None
+            if (count := len(self._names(connection, tenant)) - 1) >= max_sets:
+                raise LimitError(
+                    f"{count} phrase sets are kept, and {max_sets} are the limit; delete one, or update one",
+                    reason="PHRASE_SETS",
+                )
         return kept
 
     def get(self, tenant: str, name: str) -> KeptPhrases:
@@ -156,8 +154,9 @@ class PhraseStore:
         return list(connection.execute(query).scalars())
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        with _reachable(self._uri), self._engine.begin() as connection:
+    def _connected(self, **options: Any) -> Iterator[Connection]:
+        engine = self._engine.execution_options(**options)
+        with _reachable(self._uri), engine.begin() as connection:
             yield connection
 
 
@@ -168,13 +167,15 @@ def _store(uri: str) -> PhraseStore:
 
 def _opened(uri: str) -> tuple[Engine, Table]:
     from sqlalchemy import Column, Integer, MetaData, NullPool, String, Table, Text, create_engine
+    from sqlalchemy.dialects import mysql
 
     table = Table(
         TABLE,
         MetaData(),
         Column("tenant", String(256), primary_key=True),
         Column("name", String(128), primary_key=True),
-        Column("phrases", Text(1 << 24), nullable=False),  # JSON; MySQL's plain TEXT ends at 64 KiB
+        # JSON; MySQL's plain TEXT ends at 64 KiB, and PostgreSQL's takes no length
+        Column("phrases", Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
         Column("num_phrases", Integer, nullable=False),
         Column("created_at", String(40), nullable=False),  # ISO 8601, UTC
         Column("updated_at", String(40), nullable=False),

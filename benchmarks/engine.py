@@ -60,7 +60,7 @@ def run_in_turn(systems: Sequence[System], recordings: Sequence[Recording], roun
 
 
 def make_systems(arguments: argparse.Namespace, run: Run) -> tuple[list[System], list[str]]:
-    """Ours first, then the peers on the base's weights and, if wanted, on ours; and what could not be run, and why."""
+    """Ours, then if asked for in whole windows, then peers on the base's weights and on ours; and what could not run."""
     from asr.errors import LexituneError
     from asr.models.resolve import resolve_model
     from benchmarks.measure.recognizers import (
@@ -77,9 +77,11 @@ def make_systems(arguments: argparse.Namespace, run: Run) -> tuple[list[System],
     }
     references = [arguments.peer_model, *([arguments.model] if arguments.peers_on_ours else [])]
     systems: list[System] = [Ours(arguments.model, run)]
-    if arguments.whole_windows:
-        systems.append(Ours(arguments.model, run, whole_windows=True))
     missing = []
+    if arguments.whole_windows and resolve_model(arguments.model).own_length:
+        systems.append(Ours(arguments.model, run, whole_windows=True))
+    elif arguments.whole_windows:
+        missing.append(f"whole windows were not run: {arguments.model} was not proved on anything else")
     for name in arguments.peers:
         for reference in dict.fromkeys(references):
             try:

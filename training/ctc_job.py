@@ -170,9 +170,12 @@ class CtcJob:
     def _general_error(self, scorer: CtcScorer, state: Mapping[str, Tensor]) -> float:
         rows = self._data.general
         language = next((row.language for row in rows if row.language), self._spec.code)
+        is_ours = language == self._spec.code and self._spec.normalizer != AUTO
+        normalizer = self._spec.normalizer if is_ours else normalizer_for(language)
         scorer.prepare(rows, lambda: None)
-        texts = scorer.texts(state, rows, SERVED)
-        return evaluate_texts(rows, texts, normalizer=normalizer_for(language)).text_error or 0.0
+        return (
+            evaluate_texts(rows, scorer.texts(state, rows, SERVED), normalizer=normalizer).text_error or 0.0
+        )
 
     def _num_words(self, scorer: CtcScorer, state: Mapping[str, Tensor]) -> int:
         sounds = self._data.sounds

@@ -2,7 +2,7 @@
 
 Refusal is a normal outcome. Every check carries its figure, its limit and its verdict: the domain by a paired
 bootstrap, terms and critical terms, general speech by a budget, words where nobody speaks, the time that decoding takes,
-the export by its parity.
+the export by its parity or, where that falls short, by its errors.
 """
 
 from __future__ import annotations

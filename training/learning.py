@@ -15,6 +15,7 @@ from training.checkpoint import CheckpointStore, CurvePoint
 from training.distributed import Processes
 from training.examples import Example
 from training.family import Family, Plan
+from training.interpolate import MixScore
 from training.loop import Hooks, TrainingLoop, TrainingResult
 from training.measuring import Measurer
 from training.methods import Method
@@ -23,9 +24,7 @@ from training.spec import AdaptationSpec, TrainingOptions
 from training.stopwatch import Stopwatch
 from training.variants import Variant
 
-HELD_BACK = (
-    1.5  # times the errors of the best mix, budgets or not: then the budgets keep most of what was learned
-)
+HELD_BACK = 1.5  # times the errors of the best mix beyond the budgets (docs/experiments.md)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,18 +123,33 @@ class Learner:
         return True
 
     def chosen(self, learned: Sequence[Learned]) -> tuple[Learned, Variant]:
-        """The plan whose best mix within the budgets has the lowest error on dev, the first of equals; and that mix."""
-        bests = [self._measurer.best(one.mixes).score for one in learned]
-        lowest = min(range(len(learned)), key=lambda index: bests[index].domain_error)
+        """The plan whose best mix within the budgets has the lowest error on dev, the first of equals; and that mix.
+
+        As among the mixes of one plan, whole windows are taken only where nothing learned is heard at own lengths.
+        """
+        bests = [self._measurer.best(one.mixes) for one in learned]
+
+        def rank(index: int) -> tuple[bool, bool, float]:
+            best = bests[index]
+            return not best.score.mix, best.context != self._family.context, best.score.domain_error
+
+        taken = learned[min(range(len(learned)), key=rank)]
         if len(learned) > 1:
-            tried = "; ".join(
-                f"{one.plan.method}, mix {best.label}: dev error {best.domain_error:.2%}"
-                for one, best in zip(learned, bests, strict=True)
-            )
-            taken = f"method {learned[lowest].plan.method} is" if bests[lowest].mix else "nothing learned is"
-            self.notes.append(f"of two plans the best within the budgets ({tried}), {taken} taken")
-            self._reporter.note(self.notes[-1])
-        return learned[lowest], self._measurer.choose(learned[lowest].mixes)
+            self._tell_choice(learned, [best.score for best in bests], taken)
+        return taken, self._measurer.choose(taken.mixes)
+
+    def _tell_choice(self, learned: Sequence[Learned], bests: Sequence[MixScore], taken: Learned) -> None:
+        tried = "; ".join(
+            f"{one.plan.method}, mix {best.label}, dev error {best.domain_error:.2%}"
+            for one, best in zip(learned, bests, strict=True)
+        )
+        name = taken.plan.method if any(best.mix for best in bests) else "nothing that was learned"
+        self.notes.append(
+            f"two plans were tried, the best of each within the budgets: {tried}; taken: {name}"
+        )
+        self._reporter.note(self.notes[-1])
+        for point in taken.curve:  # the curve of the other one may have been the last that was told
+            self._tell_figures(point)
 
     def _train(
         self, method: Method, options: TrainingOptions, examples: Sequence[Example], folder: Path
@@ -174,6 +188,9 @@ class Learner:
     def _tell(self, point: CurvePoint, learning_s: float, scoring_s: float) -> None:
         learning = f"{learning_s:.1f} s of training and saving, " if point.step else ""
         self._reporter.note(f"{point.as_line()} ({learning}{scoring_s:.1f} s of scoring)")
+        self._tell_figures(point)
+
+    def _tell_figures(self, point: CurvePoint) -> None:
         values = {"epoch": point.epoch, "dev_wer": point.dev_wer, "dev_term_f1": point.dev_term_f1}
         values |= {"loss": point.loss} if point.step else {}
         known = {name: value for name, value in values.items() if value is not None}

@@ -15,7 +15,7 @@ from asr.recognizer import Recognizer
 from asr.results import Hypothesis
 from training.family import Family
 from training.progress import Reporter
-from training.scoring import GREEDY, SERVED
+from training.scoring import BATCH, GREEDY, SERVED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +93,8 @@ def probe(
 
 
 def _texts(engine: SpeechModel, segments: Sequence[Samples], options: DecodingOptions) -> list[str]:
-    return [hypotheses[0].text for hypotheses in engine.decode(segments, options)]
+    batches = (segments[start : start + BATCH] for start in range(0, len(segments), BATCH))
+    return [hypotheses[0].text for batch in batches for hypotheses in engine.decode(batch, options)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ class WhisperFamily:
         """See :class:`training.family.Family`."""
         if self._spec.method != "auto" or not plan.changes_encoder:
             return None
-        reason = "the budgets keep most of what was learned, so the decoder is taught alone"
+        reason = "the budgets hold back much of what was learned, so the decoder is taught alone"
         if plan.method == "full":
             return Plan(method="decoder", reason=reason)
         is_free = self._spec.training.lora_part == "auto"

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.biasing.kept import KeptPhrases
@@ -44,6 +44,7 @@ def store(tmp_path: Path) -> PhraseStore:
     return PhraseStore(f"sqlite:///{tmp_path / 'kept.db'}")
 
 
+@settings(deadline=None)
 @given(sets)
 def test_what_is_kept_is_what_was_given(uri: str, asked: KeptPhrases) -> None:
     store = PhraseStore(uri)

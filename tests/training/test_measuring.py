@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -278,9 +279,41 @@ def test_of_two_plans_the_one_with_the_best_mix_within_the_budgets_is_taken(tmp_
     assert learner.chosen([first, worse]) == (first, measurer.choose(first.mixes))
     nothing = [_learned(_learner(tmp_path, Forgetting(0.0))[1], method) for method in ("full", "decoder")]
     assert learner.chosen(nothing)[1] is nothing[0].mixes[0]
-    taken = [note.rsplit(", ", 1)[1] for note in learner.notes]
-    assert taken == ["method decoder is taken", "method full is taken", "nothing learned is taken"]
-    assert "(full, mix 0.125, encoder 0: dev error" in learner.notes[0]
+    taken = [note.rsplit("; ", 1)[1] for note in learner.notes]
+    assert taken == ["taken: decoder", "taken: full", "taken: nothing that was learned"]
+    assert "budgets: full, mix 0.125, encoder 0, dev error" in learner.notes[0]
+
+
+def test_whole_windows_lose_against_own_lengths_of_the_other_plan(tmp_path: Path) -> None:
+    learner, measurer = _learner(tmp_path, Forgetting(0.2))
+    own = _learned(measurer, "full")
+    better = _learned(_learner(tmp_path, Forgetting(1.0))[1], "decoder")
+    whole = replace(better, mixes=[replace(mix, context=WHOLE) for mix in better.mixes])
+    assert learner.chosen([own, whole])[0] == own
+    assert learner.chosen([own, better])[0] == better
+
+
+class OneRowLess:
+    """Weights that mishear a row of dev; those beyond a half none, and a row of general speech or a sound instead."""
+
+    def __init__(self, beyond: int) -> None:
+        self._beyond = beyond  # 40 is general speech's first row, 80 the sound
+
+    def texts(
+        self, state: Any, rows: Any, options: Any, context: str = WHOLE, phrases: Any = None
+    ) -> list[str]:
+        kept = float(state["w"]) if state else 0.0
+        misheard = set(range(40)) if not kept else {0} if kept <= 0.5 else {self._beyond}
+        return [MISHEARD if index in misheard else row.text for index, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("beyond", [40, 80])
+def test_a_row_less_beyond_the_budgets_is_no_reason_to_learn_again(tmp_path: Path, beyond: int) -> None:
+    learner, measurer = _learner(tmp_path, OneRowLess(beyond))
+    learned = _learned(measurer, "full")
+    beyond_budgets = measurer.beyond_budgets(learned.mixes)
+    assert beyond_budgets == [mix for mix in learned.mixes if mix.score.mix > 0.5] != []
+    assert not learner.is_held_back(learned)
 
 
 class PhrasesTooLoud:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 from asr.data.manifest import Utterance
 from asr.decoding.ctc_alignment import min_frames
-from asr.decoding.ctc_tokens import CtcTokens
+from asr.decoding.ctc_tokens import APOSTROPHES, CtcTokens
 from asr.units import SAMPLE_RATE_HZ
 from training.examples import Example, Rejected
 
-_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
 MAX_AUDIO_S = 30.0
 
 
@@ -43,7 +42,7 @@ def fold_transcript(text: str, tokens: CtcTokens) -> FoldedText:
     written: list[str] = []
     dropped: list[str] = []
     unaccented: list[str] = []
-    for sign in tokens.fold(unicodedata.normalize("NFC", text).translate(_APOSTROPHES)):
+    for sign in tokens.fold(unicodedata.normalize("NFC", text).translate(APOSTROPHES)):
         if sign == " " or sign in tokens.characters:
             written.append(sign)
         elif unicodedata.category(sign)[0] in "PSC":

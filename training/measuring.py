@@ -135,7 +135,7 @@ class Measurer:
     def _between(self, measured: Sequence[Variant], context: str) -> tuple[float, float | None] | None:
         """Half way from the largest mix within the budgets to one that dev prefers and that forgets too much.
 
-        Of those to the cheapest. None where there is none, where the two are near each other, or where that was tried.
+        Of those to the cheapest, unless that was tried. None where there is none, or where the two are near each other.
         Where no mix is within the budgets, it is half way from nothing learned.
         """
         budget = general_budget(measured[0].score.general_wer, self._spec.gate)
@@ -157,12 +157,12 @@ class Measurer:
             if high.general_wer > budget and high.domain_error < best.domain_error
         ]
         pairs = [(high, low) for high, low in pairs if high.size - low.size >= MIN_NARROWED]
-        if not pairs:
-            return None
-        high, low = min(pairs, key=lambda pair: (pair[0].general_wer, pair[0].size))
-        encoder = None if high.encoder_mix is None else ((low.encoder_mix or 0.0) + high.encoder_mix) / 2
-        between = (low.mix + high.mix) / 2, encoder
-        return None if between in [(score.mix, score.encoder_mix) for score in here] else between
+        tried = [(score.mix, score.encoder_mix) for score in here]
+        for high, low in sorted(pairs, key=lambda pair: (pair[0].general_wer, pair[0].size)):
+            encoder = None if high.encoder_mix is None else ((low.encoder_mix or 0.0) + high.encoder_mix) / 2
+            if (between := ((low.mix + high.mix) / 2, encoder)) not in tried:
+                return between
+        return None
 
     def _measure_without_learning(self) -> list[Variant]:
         """The base as it is served, and with the phrases that the job carries."""

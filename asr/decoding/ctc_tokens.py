@@ -18,6 +18,9 @@ from asr.errors import ModelError
 _SPECIAL_KEYS = ("pad_token", "bos_token", "eos_token", "unk_token")
 _SPECIAL_DEFAULTS = ("<pad>", "<s>", "</s>", "<unk>")
 MAX_NAMED = 10
+APOSTROPHES = str.maketrans(
+    {"’": "'", "‘": "'", "ʼ": "'", "`": "'"}
+)  # what is typed to the one that is written
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,12 +53,21 @@ class CtcTokens:
         return joined.lower() if self.lower_case else joined
 
     def fold(self, text: str) -> str:
-        """``text`` in the vocabulary's case, with single spaces; characters that it lacks are kept."""
+        """``text`` in the vocabulary's case and apostrophes, with single spaces; characters that it lacks are kept."""
         return self.folding(" ".join(text.split()))
 
     @property
     def folding(self) -> Callable[[str], str]:
-        """How text is brought into the vocabulary's case."""
+        """How text is brought into the vocabulary's case, and its apostrophes into the one that the vocabulary has."""
+        characters = self.characters
+        if "'" not in characters:
+            return self._to_case
+        apostrophes = {sign: plain for sign, plain in APOSTROPHES.items() if chr(sign) not in characters}
+        to_case = self._to_case
+        return lambda text: to_case(text.translate(apostrophes))
+
+    @property
+    def _to_case(self) -> Callable[[str], str]:
         letters = "".join(label for label in self.characters if len(label) == 1)
         if self.lower_case or (letters == letters.upper() and letters != letters.lower()):
             return str.upper

@@ -204,6 +204,28 @@ def test_between_the_best_mix_and_a_better_one_over_the_budget_others_are_tried(
     assert measurer.choose(measured).score.mix == chosen
 
 
+class NotMonotone(Forgetting):
+    """Likewise, but of what is beyond the limit, the larger half costs less."""
+
+    def texts(
+        self, state: Any, rows: Any, options: Any, context: str = WHOLE, phrases: Any = None
+    ) -> list[str]:
+        kept = float(state["w"]) if state else 0.0
+        texts = super().texts(state, rows, options, context, phrases)
+        return [*texts[:41], MISHEARD, *texts[42:]] if self._limit < kept <= 0.7 else texts
+
+
+def test_where_half_way_to_the_cheapest_was_tried_it_is_half_way_to_the_next(tmp_path: Path) -> None:
+    recorded = tmp_path / "general.jsonl"
+    recorded.touch()
+    measurer, _ = _measurer(tmp_path, NotMonotone(0.57), general=recorded)
+    measured = measurer.measure_mixes({"w": torch.ones(1)})
+    tried = [one.score.mix for one in measured if one.context == OWN][1:]
+    # 0.75 costs less than 0.625, and half way to it is 0.625
+    assert tried[:5] == [0.25, 0.5, 0.625, 0.75, 1.0] and tried[5] == 0.5625
+    assert measurer.choose(measured).score.mix == 0.5625
+
+
 def test_shares_of_encoder_and_decoder_are_both_halved(tmp_path: Path) -> None:
     measurer, _ = _measurer(tmp_path, Forgetting(0.57))
     measured = measurer.measure_mixes({"w": torch.ones(1)}, is_split=True)

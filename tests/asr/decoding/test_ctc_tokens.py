@@ -55,6 +55,9 @@ def test_folding_follows_the_vocabularys_case_and_names_what_is_missing(tmp_path
     assert upper.fold(" a  b ") == "A B"
     assert upper.missing("a 42 z") == ("2", "4", "Z")
     assert CtcTokens(labels=("", " ", "a"), blank=0).fold("A A") == "a a"
+    assert CtcTokens(labels=("", " ", "a", "'"), blank=0).fold("A’a ʼa") == "a'a 'a"
+    assert CtcTokens(labels=("", " ", "a", "'", "’"), blank=0).fold("a’a'a") == "a’a'a"
+    assert CtcTokens(labels=("", " ", "a"), blank=0).fold("a’a") == "a’a"  # there is none to write
     assert CtcTokens(labels=("", " ", "a", "A"), blank=0).fold("A a") == "A a"
     with pytest.raises(ModelError, match="no 2 4"):
         upper.encode("a 42")

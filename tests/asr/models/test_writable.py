@@ -15,6 +15,7 @@ CODES = CtcTokens(labels=(*LETTERS.labels, *"0123456789"), blank=0)
     [
         (LETTERS, "oat milk", ""),
         (LETTERS, "Rock'n Roll", ""),
+        (LETTERS, "Rock’n Roll", ""),  # as word processors write it
         (LETTERS, "café au lait", "cannot write é"),
         (LETTERS, Phrase(text="cafe\u0301 au lait").text, "cannot write é"),
         (LETTERS, "route 66", "cannot write 6"),

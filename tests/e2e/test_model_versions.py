@@ -188,7 +188,7 @@ def test_versions_are_loaded_ahead_and_let_go_of(
     for _ in range(2):
         assert admin.load_model(f"{two_versions}@2").reference == reference
         assert reference in pool.loaded
-    stream = speech.stream(_until(admin_server, lambda: False), StreamConfig(model=f"{two_versions}@2"))
+    stream = speech.stream(_while_active(admin_server), StreamConfig(model=f"{two_versions}@2"))
     assert isinstance(next(stream).event, Ready)
     with pytest.raises(ModelError, match=f"{reference} is in use by 1 calls") as refused:
         admin.unload_model(reference)
@@ -205,7 +205,8 @@ def test_versions_are_loaded_ahead_and_let_go_of(
             admin.load_model(selector)
 
 
-def _until(server: Any, condition: Any) -> Iterator[Samples]:
-    """No message until the condition holds on the server or the call is over."""
-    server.wait_for(lambda: condition() or server.application.num_active == 0)
+def _while_active(server: Any) -> Iterator[Samples]:
+    """No message until the call, which may begin after this, is over."""
+    server.wait_for(lambda: server.application.num_active > 0)
+    server.wait_for(lambda: server.application.num_active == 0)
     yield from ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -180,21 +180,21 @@ def small_ctc_copy(small_ctc: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def domain_utterances(domain_speech: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """``domain_speech`` as recordings with transcripts."""
-    return _recorded(domain_speech, tmp_path_factory.mktemp("domain-speech"))
+    return _recorded(domain_speech.items(), tmp_path_factory.mktemp("domain-speech"))
 
 
 @pytest.fixture(scope="session")
 def spoken_utterances(spoken: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """``spoken`` as recordings with transcripts."""
-    return _recorded(spoken, tmp_path_factory.mktemp("spoken"))
+    return _recorded(spoken.items(), tmp_path_factory.mktemp("spoken"))
 
 
-def _recorded(speech: dict[str, Any], folder: Path) -> list[Any]:
+def _recorded(speech: Iterable[tuple[str, Any]], folder: Path) -> list[Any]:
     from asr.audio.files import write_audio
     from asr.data.manifest import Utterance
 
     rows = []
-    for index, (text, samples) in enumerate(speech.items()):
+    for index, (text, samples) in enumerate(speech):
         path = folder / f"{index}.wav"
         write_audio(path, samples)
         rows.append(Utterance(id=str(index), audio_path=path, duration_s=len(samples) / 16_000, text=text))
@@ -245,3 +245,43 @@ def authority() -> Authority:
 @pytest.fixture(scope="session")
 def other_authority() -> Authority:
     return Authority()
+
+
+@pytest.fixture(scope="session")
+def forgetful(
+    small_whisper: Path, spoken: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Manifests by which ``small_whisper`` learns a word in 25 steps and forgets all else.
+
+    Half an hour of recordings, so that ``auto`` teaches the encoder, says that one word, and general speech is what the
+    base makes of it: each change of what it writes leaves the budget.
+    """
+    import numpy as np
+
+    from asr.data.manifest import write_manifest
+    from asr.models.base import DecodingOptions
+    from asr.recognizer import Recognizer
+
+    folder = tmp_path_factory.mktemp("forgetful")
+    chance = np.random.default_rng(0)
+    long = np.tile(np.concatenate(list(spoken.values())), 6)
+
+    def speech(duration_s: float) -> Any:
+        samples = long[: int(duration_s * 16_000)]
+        return (samples + 1e-4 * chance.standard_normal(len(samples))).astype(np.float32)
+
+    general = [speech(4.0) for _ in range(8)]
+    base = Recognizer.load(str(small_whisper))
+    heard = [base.transcribe(samples, DecodingOptions(word_times=False)).text for samples in general]
+    base.close()
+    said = {
+        "train": [("yes", speech(29.5)) for _ in range(50)],
+        "dev": [("yes", speech(4.0)) for _ in range(6)],
+        "general": list(zip(heard, general, strict=True)),
+    }
+    paths = {}
+    for name, rows in said.items():
+        (folder / name).mkdir()
+        paths[name] = folder / f"{name}.jsonl"
+        write_manifest(paths[name], _recorded(rows, folder / name))
+    return paths

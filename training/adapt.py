@@ -196,7 +196,6 @@ class _Job:
             return None
         with self._processes.main_first():
             self._tell_plan(other)
-            self._family.restart()
             method, options = self._method(other, rows, data)
         return learner.learn(
             other, method, options, rows.examples, checkpoints="checkpoints-instead", before=learned

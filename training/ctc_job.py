@@ -20,7 +20,7 @@ from asr.evaluation.evaluate import evaluate_texts
 from asr.models.contexts import WHOLE
 from asr.models.ctc_torch import TorchCtc
 from asr.models.resolve import ResolvedModel
-from asr.text.languages import AUTO, normalizer_for
+from asr.text.languages import normalizer_for
 from asr.text.normalize import get_normalizer
 from asr.units import MAX_UTTERANCE_S
 from training.ctc_family import CtcFamily
@@ -88,10 +88,6 @@ class CtcJob:
         del plan
         return None
 
-    def restart(self) -> None:
-        """See :class:`training.family.Family`."""
-        raise NotImplementedError("no other plan is ever made for a Wav2Vec2")
-
     def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
         """See :class:`training.family.Family`."""
         del plan, examples
@@ -134,8 +130,7 @@ class CtcJob:
                 f"most {MAX_UTTERANCE_S:g} s; it needs {MIN_TEXTS} texts and a dev with transcripts"
             )
             return None
-        normalizer = self._spec.normalizer
-        normalizer = normalizer_for(self._spec.code) if normalizer == AUTO else normalizer
+        normalizer = self._spec.normalizer_in(self._spec.code)
         before = folder.with_name(f"{folder.name}-before") / LM_FOLDER
         if (folder / LM_FOLDER).is_dir():
             shutil.copytree(folder / LM_FOLDER, before)
@@ -170,8 +165,7 @@ class CtcJob:
     def _general_error(self, scorer: CtcScorer, state: Mapping[str, Tensor]) -> float:
         rows = self._data.general
         language = next((row.language for row in rows if row.language), self._spec.code)
-        is_ours = language == self._spec.code and self._spec.normalizer != AUTO
-        normalizer = self._spec.normalizer if is_ours else normalizer_for(language)
+        normalizer = self._spec.normalizer_in(language)
         scorer.prepare(rows, lambda: None)
         return (
             evaluate_texts(rows, scorer.texts(state, rows, SERVED), normalizer=normalizer).text_error or 0.0

@@ -126,12 +126,8 @@ class Family(Protocol):
         """What to train where the budgets hold back most of what ``plan`` learned; None if there is nothing else."""
         ...
 
-    def restart(self) -> None:
-        """Begin anew with the weights that training starts from, for another :meth:`method`."""
-        ...
-
     def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
-        """The model ready to learn from ``examples`` for ``num_steps`` steps at most."""
+        """The model ready to learn from ``examples`` for ``num_steps`` steps at most, from the weights of the start."""
         ...
 
     def learning_rate(self, plan: Plan, num_recorded_hours: float) -> float:

@@ -17,7 +17,6 @@ from asr.data.manifest import Utterance
 from asr.evaluation.evaluate import Evaluation, compare, evaluate_texts
 from asr.evaluation.significance import PairedComparison
 from asr.models.contexts import WHOLE
-from asr.text.languages import AUTO, normalizer_for
 from training.carried import Carried
 from training.data import AdaptationData
 from training.family import Family, VariantScorer
@@ -54,10 +53,9 @@ class Measurer:
 
     def _evaluated(self, texts: Sequence[str], utterances: Sequence[Utterance]) -> Evaluation:
         language = next((row.language for row in utterances if row.language), self._spec.code)
-        if language != self._spec.code:  # general speech may be; the glossary is the domain's
-            return evaluate_texts(utterances, texts, normalizer=normalizer_for(language))
-        normalizer = normalizer_for(language) if self._spec.normalizer == AUTO else self._spec.normalizer
-        return evaluate_texts(utterances, texts, normalizer=normalizer, terms=self._data.terms)
+        # general speech may be in another one; the glossary is the domain's
+        terms = self._data.terms if language == self._spec.code else ()
+        return evaluate_texts(utterances, texts, normalizer=self._spec.normalizer_in(language), terms=terms)
 
     def dev_score(self, state: Mapping[str, Tensor]) -> DevScore:
         """Dev's score of weights in training, by a greedy search."""

@@ -17,7 +17,7 @@ from typing import Any
 from asr.errors import OptionError
 from asr.models.reference import is_valid_alias, is_valid_name, parse_reference
 from asr.options import read_options, read_toml
-from asr.text.languages import AUTO, ENGLISH
+from asr.text.languages import AUTO, ENGLISH, normalizer_for
 from asr.text.normalize import get_normalizer
 
 METHODS = ("auto", "decoder", "lora", "full", "ctc")
@@ -276,6 +276,11 @@ class AdaptationSpec:
     def code(self) -> str:
         """The language's code; English before ``training.languages.settled`` named it."""
         return ENGLISH if self.language == AUTO else self.language
+
+    def normalizer_in(self, language: str) -> str:
+        """The normaliser of texts in a language: the one asked for, if that is the job's own, else the language's."""
+        is_asked = language == self.code and self.normalizer != AUTO
+        return self.normalizer if is_asked else normalizer_for(language)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values, paths as strings."""

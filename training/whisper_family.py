@@ -100,6 +100,7 @@ class WhisperFamily:
             self._start_dir, self._start_engine_dir = taught, taught / CTRANSLATE2_FOLDER
         self.model = load_whisper(self._start_dir)
         self.start_state: Mapping[str, Tensor] = _copied(self.model)
+        self._has_learned = False
         self._contexts = TrainingContexts(context=self.context, seed=spec.seed)
 
     @property
@@ -151,13 +152,12 @@ class WhisperFamily:
         is_free = self._spec.training.lora_part == "auto"
         return Plan(method="lora", part="decoder", reason=reason) if is_free else None
 
-    def restart(self) -> None:
-        """See :class:`training.family.Family`."""
-        self.model = load_whisper(self._start_dir).to(self.model.device)
-
     def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:
         """See :class:`training.family.Family`."""
         del num_steps
+        if self._has_learned:  # by another plan
+            self.model = load_whisper(self._start_dir).to(self.model.device)
+        self._has_learned = True
         frame = self._frame(examples)
         live = LiveEncodings(
             self.model,

@@ -17,12 +17,10 @@ from asr.errors import OptionError, UnavailableError
 from asr.models.resolve import resolve_model
 from asr.registry import Registry
 from asr.storage import exclusive
-from training import whisper_family
 from training.adapt import adapt
 from training.data import AdaptationData
 from training.families import open_family
 from training.family import Plan
-from training.learning import Learner
 from training.report import AdaptationReport
 from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
 from training.whisper_family import choose_method
@@ -165,51 +163,49 @@ def test_auto_takes_the_encoder_along_where_recordings_show_how_a_domain_sounds(
     assert choose_method("lora", TrainingOptions(lora_part="decoder"), 1.0, width=384).part == "decoder"
 
 
+class Interrupting(Noting):
+    """Presses Ctrl-C when it is told of the second plan."""
+
+    def note(self, text: str) -> None:
+        super().note(text)
+        if text.startswith("method decoder: "):
+            raise KeyboardInterrupt
+
+
 def test_where_the_budgets_hold_back_what_all_of_it_learned_the_decoder_is_taught_alone(
-    small_whisper: Path, dev: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_whisper: Path, forgetful: dict[str, Path]
 ) -> None:
     """Interrupted between its two plans and run again, the job goes on with the second."""
-    monkeypatch.setattr(whisper_family, "ENCODER_HOURS", 0.0)  # what half an hour of recordings would say
-    monkeypatch.setattr(
-        Learner, "is_held_back", lambda self, learned: True
-    )  # random weights learn too little to ask
-    (tmp_path / "t.txt").write_text("".join(f"Please send {number} boxes.\n" for number in range(5)))
     spec = AdaptationSpec(
-        base=str(small_whisper), name="held-back", text=tmp_path / "t.txt", dev=dev,
+        base=str(small_whisper), name="held-back", **forgetful,
         training=TrainingOptions(
-            epochs=1, batch_size=4, learning_rate=2e-4, evaluations_per_epoch=1, own_length=False, quiet_share=0,
+            epochs=1, batch_size=2, learning_rate=2e-4, evaluations_per_epoch=1, own_length=False, quiet_share=0,
             replay_share=0, window_share=0,
         ),
-        split=SplitOptions(general_sentences=4),
     )  # fmt: skip
-    restart = whisper_family.WhisperFamily.restart
-
-    def interrupted(family: whisper_family.WhisperFamily) -> None:
-        monkeypatch.setattr(whisper_family.WhisperFamily, "restart", restart)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(whisper_family.WhisperFamily, "restart", interrupted)
-    begun, told = Noting(), Noting()
+    begun, told = Interrupting(), Noting()
     with pytest.raises(KeyboardInterrupt):
         adapt(spec, begun, num_workers=2)
     report = adapt(spec, told, num_workers=2)
     assert report is not None
-    first, second = [note for note in told.notes if note.startswith("method ")]
+    first, beyond, second = [note for note in told.notes if note.startswith("method ")]
     assert first.startswith("method full: ")
+    assert "beyond the budgets, has dev error 0.00%, and 0, the best within them, 100.00%" in beyond
     assert (
         second
         == "method decoder: the budgets hold back much of what was learned, so the decoder is taught alone"
     )
-    points = [[note for note in one.notes if note.startswith("epoch ")] for one in (begun, told)]
-    steps = [[point.split(", ")[1] for point in one] for one in points]
-    assert steps[0] == steps[1] and len(steps[0]) == 2  # the first plan was not learned again
-    starts = [one[0].split(" (")[0] for one in points]
-    assert starts[0] == starts[1]  # both begin with the weights that training starts from
+    points = [
+        [note.split(" (")[0] for note in one.notes if note.startswith("epoch ")] for one in (begun, told)
+    ]
+    assert [[point.split(", ")[1] for point in one] for one in points] == [["step 0", "step 25"]] * 2
+    assert points[0][0] == points[1][0]  # both begin with the weights that training starts from
+    assert points[1][-1].endswith("dev WER 0.00%")
     measured = [note for note in told.notes if note.startswith("mix 0 in ") and ": dev error" in note]
     assert len(measured) == 1
     (tried,) = [note for note in report.card["data"]["notes"] if note.startswith("two plans")]
-    assert "full, mix " in tried and "decoder, mix " in tried
-    assert report.card["training"]["method"] in ("full", "decoder")
+    assert "full, mix 0, dev error 100.00%; decoder, mix 0, dev error 100.00%" in tried
+    assert tried.endswith("taken: nothing that was learned") and not report.verdict.passed
 
 
 @pytest.mark.parametrize(
@@ -235,13 +231,21 @@ def test_another_plan_is_made_only_where_auto_taught_the_encoder(
     assert (other.method if other else None) == instead
     wide = family.plan_instead(Plan(method="lora", part="both", reason="as for a wide model"))
     assert ((wide.method, wide.part) if wide else None) == (("lora", "decoder") if asked == "auto" else None)
+
+
+def test_another_method_begins_with_the_weights_of_the_start(small_whisper: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("Please send the boxes.\n")
+    options = TrainingOptions(own_length=False)
+    spec = AdaptationSpec(base=str(small_whisper), name="x", text=tmp_path / "t.txt", training=options)
+    data = AdaptationData(train=[], dev=[], test=[], general=[], terms=(), critical=(), sounds=[], hashes={})
+    family = open_family(resolve_model(str(small_whisper)), spec, data, tmp_path, Noting(), num_workers=1)
+    learned = family.method(Plan(method="full", reason="a test"), [], 1)
     with torch.no_grad():
-        for weight in family.model.parameters():
+        for weight in learned.model.parameters():
             weight.add_(1.0)
-    family.restart()
-    assert all(
-        torch.equal(value, family.start_state[name]) for name, value in family.model.state_dict().items()
-    )
+    again = family.method(Plan(method="decoder", reason="a test"), [], 1)
+    weights = again.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in family.start_state.items())
 
 
 def test_a_method_of_the_other_family_is_refused(

@@ -12,7 +12,7 @@ from asr.models.resolve import resolve_model
 from asr.recognizer import DecodingOptions, Recognizer
 from training.adapt import adapt
 from training.report import AdaptationReport
-from training.spec import AdaptationSpec, GateOptions, SplitOptions, TrainingOptions
+from training.spec import AdaptationSpec, SplitOptions, TrainingOptions
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,7 @@ def report(small_ctc: Path, tmp_path_factory: pytest.TempPathFactory) -> Adaptat
         text=text,
         alias="production",
         training=TrainingOptions(epochs=1, batch_size=8, evaluations_per_epoch=1),
-        split=SplitOptions(general_sentences=4, dev_share=0.3),
-        gate=GateOptions(general_points=10.0),  # the base knows nothing but its domain
+        split=SplitOptions(general_sentences=16, dev_share=0.3),
     )
     made = adapt(spec, ProgressReporter(None), num_workers=2)
     assert made is not None

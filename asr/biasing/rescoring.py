@@ -24,6 +24,8 @@ SURE = (
     -1.0
 )  # natural log of what is left at most to texts that part from the first one where the model is sure of it
 SURE_SIMILARITY = 0.8  # from which a phrase is tried there all the same (docs/experiments.md)
+LIKE = 0.9  # the similarity below which a text with a phrase stays under what is left to others,
+UNLIKE_COST = 25.0  # by so much, natural log, for each 1 of similarity less (docs/experiments.md)
 WHOLE_WORD = 0.5  # tokens that the first one of a word counts for: a word of one token is a common one
 _END = re.compile(r"\W*$")
 _EDGES = re.compile(r"^(\W*)(.*?)([^\w]*)$", re.DOTALL)
@@ -102,6 +104,8 @@ def rescored(
     score: Callable[[Sequence[str]], Sequence[float]],
     num_tokens: Callable[[str], int],
     at_most: Callable[[str], float] = lambda text: 0.0,
+    *,
+    searched: float | None = None,
 ) -> Rewrite | None:
     """The text with the phrases that its audio says; None where the first one stays.
 
@@ -110,14 +114,18 @@ def rescored(
         index: of the phrases.
         score: log probability of each of several texts given the audio, natural log.
         num_tokens: of a phrase, as the model writes it.
-        at_most: log probability that a text cannot exceed. What cannot win with it is not scored, nor what sounds less
-            than nearly the same where it leaves little.
+        at_most: log probability that a text cannot exceed: what the first text leaves to others where they part. What
+            cannot win with it is not scored, nor what sounds less than nearly the same where it leaves little.
+        searched: log probability of the first text by the search, natural log. All that it leaves to others may be in one
+            place, but no more than that: where no phrase could win with it, not even the first text is scored.
     """
     if not letters(texts[0]):
         return None
     boosts = _Boosts(texts[0].split(), num_tokens)
     bases = _read(texts, index, boosts)
     candidates = _candidates(bases, index, boosts)
+    if searched is not None:
+        candidates = [one for one in candidates if _may_win(one, -searched, None)]
     if not candidates:
         return None
     (before,) = score(texts[:1])
@@ -226,7 +234,8 @@ def _new_words(phrase: Phrase, words: Sequence[str], known: Sequence[str]) -> li
 def _may_win(one: _Candidate, left: float, best: _Tried | None) -> bool:
     """Whether a text to which the model leaves so much, natural log, next to the first one, is worth scoring."""
     alike = min((match.similarity for match in one.matches), default=1.0)
-    return left + one.bonus > _to_beat(one, best) and (left > SURE or alike >= SURE_SIMILARITY)
+    gain = left + one.bonus - UNLIKE_COST * max(0.0, LIKE - alike)
+    return gain > _to_beat(one, best) and (left > SURE or alike >= SURE_SIMILARITY)
 
 
 def _to_beat(one: _Candidate, best: _Tried | None) -> float:

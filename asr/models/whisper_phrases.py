@@ -22,7 +22,7 @@ from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_FRAMES
 
 Encoded = NDArray[np.float32]  # (1, E, D)
 
-SCORED_TOGETHER = 8
+SCORED_TOGETHER = 4  # on a CPU eight take a third more time each (docs/experiments.md)
 SCORED_BEHIND_FRAMES = 25  # half a second
 MIN_PROB = 1e-10
 UNTIMED_FRAMES = 2  # that are aligned where the probabilities alone are wanted, which are of all frames
@@ -71,6 +71,7 @@ class PhraseScorer:
             lambda some: scorer.log_probs([row(one) for one in some]),
             lambda phrase: len(self._tokenizer.encode(phrase)),
             lambda one: scorer.at_most(row(one)),
+            searched=best.score * len(best.tokens),
         )
         if rewrite is None:
             return best

@@ -115,6 +115,41 @@ def test_where_the_model_is_sure_only_what_sounds_nearly_the_same_is_tried(left:
     assert (far in asked) == (left > -1.0)
 
 
+@pytest.mark.parametrize("boost", [1.0, 20.0])
+def test_what_sounds_otherwise_is_tried_only_where_its_boost_may_outweigh_how_unlike_it_is(
+    boost: float,
+) -> None:
+    near, far = "stop darunavir", "stop darunafenac"
+    index = PhraseIndex(
+        PhraseSet((Phrase(text="darunavir", boost=boost), Phrase(text="darunafenac", boost=boost)))
+    )
+    asked: list[str] = []
+
+    def score(texts: Sequence[str]) -> list[float]:
+        asked.extend(texts)
+        return [-1.0] * len(texts)
+
+    rescored(["stop Darunaver"], index, score, lambda word: 4, lambda text: -1.0)
+    assert near in asked
+    assert (far in asked) == (boost == 20.0)
+
+
+@pytest.mark.parametrize(("searched", "is_scored"), [(-0.1, False), (-9.0, True)])
+def test_nothing_is_scored_where_all_that_the_search_leaves_to_others_would_not_make_a_phrase_win(
+    searched: float, is_scored: bool
+) -> None:
+    asked: list[str] = []
+
+    def score(texts: Sequence[str]) -> list[float]:
+        asked.extend(texts)
+        return [searched] * len(texts)
+
+    index = PhraseIndex(PhraseSet((Phrase(text="darunafenac", boost=1.0),)))
+    found = rescored(["stop Darunaver"], index, score, lambda word: 4, searched=searched)
+    assert bool(asked) == is_scored
+    assert (found is not None) == is_scored
+
+
 def test_a_phrase_that_is_written_otherwise_is_put_as_it_was_asked_for() -> None:
     for text, phrase in (("fly the a 320 today", "A320"), ("ask open ai first", "OpenAI")):
         with_it = text.replace("a 320", phrase).replace("open ai", phrase)

@@ -83,9 +83,13 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("manifests", type=Path, nargs="+")
     options = parser.parse_args()
+    manifests = {path: [row for row in read_manifest(path) if row.text] for path in options.manifests}
+    for path, rows in manifests.items():
+        if not rows:
+            parser.error(f"{path} has no transcripts, without which no word is right or wrong; leave it out")
     recognizer = Recognizer.load(options.model, num_workers=2)
-    for path in options.manifests:
-        words = list(judged_words(recognizer, read_manifest(path)))
+    for path, rows in manifests.items():
+        words = list(judged_words(recognizer, rows))
         right = np.array([is_right for _, is_right, _ in words])
         low, high = interval(words)
         figures = {

@@ -30,7 +30,7 @@ class Inbox:
         self._messages: list[ServedInput | None] = []
         self._held_bytes = 0
         self._taken_bytes = 0
-        self._changed = asyncio.Condition()
+        self._has_messages, self._has_room = asyncio.Event(), asyncio.Event()
         self.received_bytes = 0
 
     @property
@@ -41,27 +41,29 @@ class Inbox:
     async def put(self, message: ServedInput | None) -> None:
         """Add a message, or None for the end, once there is room."""
         num_bytes = len(message) if isinstance(message, bytes) else 0
-        async with self._changed:
-            room = self._max_bytes if num_bytes else self._max_bytes + COMMANDS_BYTES
-            await self._changed.wait_for(lambda: message is None or self._held_bytes < room)
-            self._messages.append(message)
-            self._held_bytes += max(num_bytes, _other_bytes(message))
-            self.received_bytes += num_bytes
-            self._changed.notify_all()
+        room = self._max_bytes if num_bytes else self._max_bytes + COMMANDS_BYTES
+        while message is not None and self._held_bytes >= room:
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._messages.append(message)
+        self._held_bytes += max(num_bytes, _other_bytes(message))
+        self.received_bytes += num_bytes
+        self._has_messages.set()
 
     async def take(self) -> list[ServedInput | None]:
         """All that waits, at least one message, with audio that lies together joined.
 
         What was taken before counts as worked on from now.
         """
-        async with self._changed:
-            self._held_bytes -= self._taken_bytes
-            self._taken_bytes = 0
-            self._changed.notify_all()
-            await self._changed.wait_for(lambda: bool(self._messages))
-            taken, self._messages = self._messages, []
-            self._taken_bytes = self._held_bytes
-        return _joined(taken)
+        self._held_bytes -= self._taken_bytes
+        self._taken_bytes = 0
+        self._has_room.set()
+        while not self._messages:
+            self._has_messages.clear()
+            await self._has_messages.wait()
+        taken, self._messages = self._messages, []
+        self._taken_bytes = self._held_bytes
+        return taken if len(taken) == 1 else _joined(taken)
 
 
 class Source:

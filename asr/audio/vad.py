@@ -66,20 +66,25 @@ class VoiceActivityDetector:
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take (T,) samples; give (N,) probabilities, one for each 512-sample frame that is now whole."""
-        pending = np.concatenate([self._pending, np.asarray(samples, np.float32)])
+        pending = np.concatenate((self._pending, samples), dtype=np.float32)
         num_frames = (pending.size - _CONTEXT_SAMPLES) // VAD_FRAME_SAMPLES
-        self._pending = pending[num_frames * VAD_FRAME_SAMPLES :].copy()
         if not num_frames:
+            self._pending = pending
             return np.empty(0, np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(pending, _CONTEXT_SAMPLES + VAD_FRAME_SAMPLES)
-        frames = windows[::VAD_FRAME_SAMPLES]
+        whole = num_frames * VAD_FRAME_SAMPLES
+        self._pending = pending[whole:].copy()
+        frames = np.empty((num_frames, _CONTEXT_SAMPLES + VAD_FRAME_SAMPLES), np.float32)
+        frames[:, :_CONTEXT_SAMPLES] = pending[:whole].reshape(num_frames, -1)[:, :_CONTEXT_SAMPLES]
+        frames[:, _CONTEXT_SAMPLES:] = pending[_CONTEXT_SAMPLES:][:whole].reshape(num_frames, -1)
+        if num_frames <= MAX_FRAMES:
+            return self._step(frames)
         return np.concatenate(
             [self._step(frames[first : first + MAX_FRAMES]) for first in range(0, num_frames, MAX_FRAMES)]
         )
 
     def _step(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Frames (N, 64 + 512), each with its context -> probabilities (N,); moves the state on."""
-        inputs = {"input": np.ascontiguousarray(frames), "h": self._hidden, "c": self._cell}
+        inputs = {"input": frames, "h": self._hidden, "c": self._cell}
         probs: NDArray[np.float32]
         probs, self._hidden, self._cell = self._onnx.run(None, inputs)
         return probs

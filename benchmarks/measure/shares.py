@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from asr.client import AsyncSpeechClient
     from benchmarks.measure.server_process import ServerProcess
 
+STREAMS_AT_ONCE = (1, 2, 4, 8)  # of which the cost is measured
+
 
 async def drain(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
     """SIGTERM while every stream is inside its utterance: how many get all their words."""
@@ -120,22 +122,19 @@ async def _server_cost(server: ServerProcess, recordings: Sequence[Samples], str
 
 
 async def cost(server: ServerProcess, recordings: Sequence[Samples], options: Any) -> dict[str, Any]:
-    """Processor time of the server, one stream and eight, over that of the engine, in turn."""
+    """Processor time of the server over that of the engine, by how many streams there are at once; in turn."""
     rounds = []
     for _ in range(options.rounds):
-        engine_s = await asyncio.to_thread(_engine_cost, options.model, recordings)
-        rounds.append(
-            {
-                "engine_s": engine_s,
-                "server_1_s": await _server_cost(server, recordings, 1),
-                "server_8_s": await _server_cost(server, recordings, 8),
-            }
-        )
+        one = {"engine_s": await asyncio.to_thread(_engine_cost, options.model, recordings)}
+        for streams in STREAMS_AT_ONCE:
+            one[f"server_{streams}_s"] = await _server_cost(server, recordings, streams)
+        rounds.append(one)
     audio_s = sum(len(samples) for samples in recordings) / 16_000
     sums = {name: sum(one[name] for one in rounds) for name in rounds[0]}
     return {
         "audio_s": audio_s,
         "rounds": rounds,
-        "over_engine_one_stream": sums["server_1_s"] / sums["engine_s"] - 1,
-        "over_engine_eight_streams": sums["server_8_s"] / sums["engine_s"] - 1,
+        "over_engine": {
+            streams: sums[f"server_{streams}_s"] / sums["engine_s"] - 1 for streams in STREAMS_AT_ONCE
+        },
     }

@@ -12,11 +12,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from asr.biasing.phrases import Phrase
 from asr.biasing.retrieval import Match, PhraseIndex, max_matches, written
 from asr.biasing.sounds import letters
+from asr.biasing.spoken import number
 
 NO_BOOST_SIMILARITY = 0.4  # below which a phrase has no boost at all
 TRIED_FIRST = 3  # before the others, of which fewer can win then
@@ -52,9 +54,11 @@ class _Text:
 class _Boosts:
     """What phrases are worth in a text that is not the first one, for the words that it has more of."""
 
-    def __init__(self, first: Sequence[str], num_tokens: Callable[[str], int]) -> None:
-        self._first, self._num_tokens = first, num_tokens
-        self._numbers = {_digits(word) for word in first} - {""}
+    def __init__(
+        self, first: Sequence[str], num_tokens: Callable[[str], int], number: Callable[[str], str]
+    ) -> None:
+        self._first, self._num_tokens, self._number = first, num_tokens, number
+        self._numbers = {number(word) for word in first} - {""}
 
     def brought(self, match: Match, words: Sequence[str], *, is_heard: bool = False) -> float:
         """Of a phrase that ``words`` hold; ``is_heard`` if it is the first text's own words, written otherwise."""
@@ -62,7 +66,7 @@ class _Boosts:
         return likeness * sum(
             self._worth(match.phrase, word)
             for word in _new_words(match.phrase, words, self._first)
-            if is_heard or not self._numbers or _digits(word) in {"", *self._numbers}
+            if is_heard or not self._numbers or self._number(word) in {"", *self._numbers}
         )
 
     def lost(self, match: Match, words: Sequence[str]) -> float:
@@ -121,7 +125,7 @@ def rescored(
     """
     if not letters(texts[0]):
         return None
-    boosts = _Boosts(texts[0].split(), num_tokens)
+    boosts = _Boosts(texts[0].split(), num_tokens, partial(number, is_english=index.is_english))
     bases = _read(texts, index, boosts)
     candidates = _candidates(bases, index, boosts)
     if searched is not None:
@@ -213,10 +217,6 @@ def _with(one: _Candidate, match: Match, boosts: _Boosts, *, is_first: bool) -> 
     words = _replaced(one.base.words, matches).split()
     gained = boosts.brought(match, words, is_heard=is_first and match.similarity == 1)
     return _Candidate(one.base, matches, one.bonus + gained)
-
-
-def _digits(text: str) -> str:
-    return "".join(filter(str.isdigit, text))
 
 
 def _new_words(phrase: Phrase, words: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -42,9 +42,14 @@ class Match:
 
 
 class PhraseIndex:
-    """Finds the phrases of a set by their sound. Safe to use from several threads."""
+    """Finds the phrases of a set by their sound. Safe to use from several threads.
+
+    Attributes:
+        is_english: what is said.
+    """
 
     def __init__(self, phrases: PhraseSet, *, is_english: bool = True) -> None:
+        self.is_english = is_english
         self._patterns = [one for one in phrases if _pattern(one.text)]
         plain = [one for one in phrases if not _pattern(one.text)]
         forms = [(form, one) for one in plain for form in (one.text, *one.sounds_like)]

@@ -23,6 +23,16 @@ _LETTER_NAMES = {
     "queue": "Q", "cue": "Q", "are": "R", "ess": "S", "tee": "T", "tea": "T", "you": "U", "vee": "V", "ex": "X",
     "why": "Y", "zee": "Z", "zed": "Z",
 }  # fmt: skip
+_NUMBERS = {
+    **{name: number for number, name in enumerate((
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+        "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    ))},
+    **{name: 10 * number for number, name in enumerate((
+        "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+    ), 2)},
+    "hundred": 100, "thousand": 1000, "million": 1_000_000,
+}  # fmt: skip
 _SURE = frozenset(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
 _SIGNS = re.compile(r"[^0-9a-z]")
 
@@ -40,6 +50,15 @@ def signs(word: str, kind: str) -> str:
         return _LETTER_NAMES[plain]
     is_code = len(plain) == 1 or any(sign.isdigit() for sign in plain)
     return plain.upper() if plain and is_code else ""
+
+
+def number(word: str, *, is_english: bool) -> str:
+    """The digits of a word, or those of the number that it spells ("twenty-five", in English); "" for neither."""
+    digits = "".join(filter(str.isdigit, word))
+    if digits or not is_english:
+        return digits
+    parts = [_NUMBERS.get(_SIGNS.sub("", part)) for part in word.casefold().split("-")]
+    return str(sum(part or 0 for part in parts)) if None not in parts else ""
 
 
 def runs(words: Sequence[str], kind: str) -> Iterator[tuple[int, int, str]]:

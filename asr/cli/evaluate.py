@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asr.biasing.phrases import PhraseReport, PhraseSet
     from asr.data.manifest import Utterance
     from asr.evaluation.evaluate import Evaluation
+    from asr.models.resolve import ResolvedModel
 
 
 Manifest = Annotated[Path, typer.Argument(help="JSON Lines of utterances.")]
@@ -73,6 +74,7 @@ def evaluate(
     evaluations: list[Evaluation] = []
     hashes: dict[str, str] = {}
     heard: list[tuple[PhraseSet | None, tuple[PhraseReport, ...]]] = []
+    looked_for: dict[str, str] = {}
     with reporting() as reporter:
         for reference in (model, *((against,) if against else ())):
             resolved = resolve_model(reference)
@@ -88,18 +90,26 @@ def evaluate(
                 )  # fmt: skip
                 evaluations.append(done)
             hashes[f"model {recognizer.reference}"] = recognizer.sha256
+            looked_for |= _phrases_of(recognizer.resolved, heard[-1][0], phrases)
             recognizer.close()
     document = _document(manifest, utterances, evaluations)
     if phrases:
         _add_phrases(document, [reports for _, reports in heard])
     if report:
         facts = {"Engine": engine, "Beam size": str(beam_size), "Decodings at the same time": str(workers)}
-        facts |= {"Phrases": f"{len(heard[0][0] or ())}, from {phrases}"} if phrases else {}
+        facts |= looked_for
         _write_report(report, document, evaluations)
         _write_page(
             report, manifest, utterances, evaluations, facts | _asked(spoken, glossary, terms), hashes
         )
     (print_json if as_json else _print_table)(document)
+
+
+def _phrases_of(resolved: ResolvedModel, used: PhraseSet | None, path: Path | None) -> dict[str, str]:
+    """What a model looked for, as the report names it: of the file, and of its own."""
+    found = [f"{len(used or ())} from {path}"] if path else []
+    found += [f"{len(resolved.phrases)} of its own"] if resolved.phrases else []
+    return {f"Phrases of {resolved.reference}": ", ".join(found)} if found else {}
 
 
 def _asked(spoken: str | None, glossary: list[str], terms: Path | None) -> dict[str, str]:

@@ -64,6 +64,17 @@ def test_evaluate_scores_with_phrases_and_lists_them(
     ]  # fmt: skip
 
 
+def test_the_report_says_which_phrases_each_model_looked_for(
+    recordings: dict[str, Path], phrases: Path, tmp_path: Path
+) -> None:
+    rows = [{"audio_filepath": recordings["apixaban"].name, "duration": 2.0, "terms": ["apixaban"]}]
+    manifest, report = tmp_path / "calls.jsonl", tmp_path / "report"
+    manifest.write_text(json.dumps(rows[0]) + "\n")
+    _invoke("evaluate", manifest, "--against", "bundled:base", "--phrases", phrases, "--report", report)
+    page = (report / "index.html").read_text()
+    assert page.count(f"from {phrases}") == 2
+
+
 def test_stream_sends_phrases_and_shows_what_became_of_them(
     speech_server: Any, recordings: dict[str, Path], phrases: Path
 ) -> None:

@@ -81,6 +81,10 @@ def test_a_common_word_or_number_stays_where_the_model_is_sure_of_it(
         ("take 50 milligrams a day", "5 milligrams", "take 5 milligrams a day"),
         ("flight number 815 to Boston", "flight number 15", "flight number 15 to Boston"),
         ("gates 8 and 1 for flight 7", "flight 81", "gates 8 and 1 for flight 81"),
+        ("take fifteen milligrams a day", "fifty milligrams", "take fifty milligrams a day"),
+        ("take fifteen milligrams a day", "50 milligrams", "take 50 milligrams a day"),
+        ("take 50 milligrams a day", "sixteen milligrams", "take sixteen milligrams a day"),
+        ("seat twenty-five please", "seat thirty-five", "seat thirty-five please"),
     ],
 )
 @pytest.mark.parametrize("is_in_beam", [False, True])
@@ -91,6 +95,14 @@ def test_a_number_has_no_boost_in_place_of_another_however_many_tokens_it_has(
     likelihoods = scores({text: -1.0, likely: -3.0})
     found = rescored([text, *([likely] if is_in_beam else [])], index, likelihoods, lambda word: 3)
     assert found is None
+
+
+def test_a_number_has_its_boost_in_place_of_itself_written_otherwise() -> None:
+    text, said = "take fifteen milly gram a day", "take 15 milligram a day"
+    index = PhraseIndex(PhraseSet((Phrase(text="15 milligram", sounds_like=("fifteen milligram",)),)))
+    likely = scores({text: -1.0, said: -4.0})
+    found = rescored([text], index, likely, lambda word: 1)
+    assert found == Rewrite(said, -4.0, ("15 milligram",))
 
 
 def test_a_phrase_that_is_said_twice_is_written_twice() -> None:

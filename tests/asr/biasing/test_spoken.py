@@ -6,7 +6,7 @@ import pytest
 
 from asr.biasing.phrases import Phrase, PhraseState, phrase_set
 from asr.biasing.retrieval import PhraseIndex
-from asr.biasing.spoken import ALPHANUMERIC, DIGITS, runs
+from asr.biasing.spoken import ALPHANUMERIC, DIGITS, number, runs
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,28 @@ from asr.biasing.spoken import ALPHANUMERIC, DIGITS, runs
 )
 def test_stretches_that_may_be_a_code(text: str, kind: str, found: list[tuple[int, int, str]]) -> None:
     assert list(runs(text.split(), kind)) == found
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("Fifty,", "50"),
+        ("twenty-five", "25"),
+        ("50mg", "50"),
+        ("hundred", "100"),
+        ("well-known", ""),
+        ("weight", ""),
+        ("to", ""),
+        ("-", ""),
+    ],
+)
+def test_the_number_that_a_word_is(word: str, found: str) -> None:
+    assert number(word, is_english=True) == found
+
+
+def test_english_names_are_numbers_in_english_only() -> None:
+    assert number("six", is_english=False) == ""
+    assert number("6", is_english=False) == "6"
 
 
 def coded(phrase: str, text: str) -> list[tuple[str, int, int]]:

@@ -83,18 +83,21 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("manifests", type=Path, nargs="+")
     options = parser.parse_args()
-    manifests = {path: [row for row in read_manifest(path) if row.text] for path in options.manifests}
+    manifests = {path: read_manifest(path) for path in options.manifests}
     for path, rows in manifests.items():
-        if not rows:
+        if all(row.text is None for row in rows):
             parser.error(f"{path} has no transcripts, without which no word is right or wrong; leave it out")
     recognizer = Recognizer.load(options.model, num_workers=2)
     for path, rows in manifests.items():
-        words = list(judged_words(recognizer, rows))
+        known = [row for row in rows if row.text is not None]
+        words = list(judged_words(recognizer, known))
         right = np.array([is_right for _, is_right, _ in words])
         low, high = interval(words)
         figures = {
             "manifest": str(path),
             "model": options.model,
+            "rows": len(known),
+            "rows_without_transcript": len(rows) - len(known),
             "words": len(words),
             "wrong": int((~right).sum()),
             "auroc": round(auroc(np.array([confidence for confidence, _, _ in words]), right), 4),

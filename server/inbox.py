@@ -39,7 +39,9 @@ class Inbox:
         return self._held_bytes >= self._max_bytes
 
     async def put(self, message: ServedInput | None) -> None:
-        """Add a message, or None for the end, once there is room."""
+        """Add a message, or None for the end, once there is room. Audio without a sample is none."""
+        if message == b"":
+            return
         num_bytes = len(message) if isinstance(message, bytes) else 0
         room = self._max_bytes if num_bytes else self._max_bytes + COMMANDS_BYTES
         while message is not None and self._held_bytes >= room:

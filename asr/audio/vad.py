@@ -71,15 +71,15 @@ class VoiceActivityDetector:
         if not num_frames:
             self._pending = pending
             return np.empty(0, np.float32)
-        whole = num_frames * VAD_FRAME_SAMPLES
-        self._pending = pending[whole:].copy()
-        frames = np.empty((num_frames, _CONTEXT_SAMPLES + VAD_FRAME_SAMPLES), np.float32)
-        frames[:, :_CONTEXT_SAMPLES] = pending[:whole].reshape(num_frames, -1)[:, :_CONTEXT_SAMPLES]
-        frames[:, _CONTEXT_SAMPLES:] = pending[_CONTEXT_SAMPLES:][:whole].reshape(num_frames, -1)
+        self._pending = pending[num_frames * VAD_FRAME_SAMPLES :].copy()
         if num_frames <= MAX_FRAMES:
-            return self._step(frames)
+            return self._step(_frames(pending, num_frames))
+        firsts = range(0, num_frames, MAX_FRAMES)
         return np.concatenate(
-            [self._step(frames[first : first + MAX_FRAMES]) for first in range(0, num_frames, MAX_FRAMES)]
+            [
+                self._step(_frames(pending[first * VAD_FRAME_SAMPLES :], min(MAX_FRAMES, num_frames - first)))
+                for first in firsts
+            ]
         )
 
     def _step(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,3 +88,12 @@ class VoiceActivityDetector:
         probs: NDArray[np.float32]
         probs, self._hidden, self._cell = self._onnx.run(None, inputs)
         return probs
+
+
+def _frames(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """The first ``count`` frames (count, 64 + 512), each with its context."""
+    whole = count * VAD_FRAME_SAMPLES
+    frames = np.empty((count, _CONTEXT_SAMPLES + VAD_FRAME_SAMPLES), np.float32)
+    frames[:, :_CONTEXT_SAMPLES] = samples[:whole].reshape(count, -1)[:, :_CONTEXT_SAMPLES]
+    frames[:, _CONTEXT_SAMPLES:] = samples[_CONTEXT_SAMPLES:][:whole].reshape(count, -1)
+    return frames

@@ -12,13 +12,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 from asr.biasing.phrases import Phrase
 from asr.biasing.retrieval import Match, PhraseIndex, max_matches, written
 from asr.biasing.sounds import letters
-from asr.biasing.spoken import number
+from asr.biasing.spoken import is_number, loses_number
 
 NO_BOOST_SIMILARITY = 0.4  # below which a phrase has no boost at all
 TRIED_FIRST = 3  # before the others, of which fewer can win then
@@ -26,7 +25,7 @@ SURE = (
     -1.0
 )  # natural log of what is left at most to texts that part from the first one where the model is sure of it
 SURE_SIMILARITY = 0.8  # from which a phrase is tried there all the same (docs/experiments.md)
-LIKE = 0.9  # the similarity below which a text with a phrase stays under what is left to others,
+LIKE = 0.9  # the similarity below which, in English, a text with a phrase is to have more room than to win,
 UNLIKE_COST = 25.0  # by so much, natural log, for each 1 of similarity less (docs/experiments.md)
 WHOLE_WORD = 0.5  # tokens that the first one of a word counts for: a word of one token is a common one
 _END = re.compile(r"\W*$")
@@ -54,20 +53,17 @@ class _Text:
 class _Boosts:
     """What phrases are worth in a text that is not the first one, for the words that it has more of."""
 
-    def __init__(
-        self, first: Sequence[str], num_tokens: Callable[[str], int], number: Callable[[str], str]
-    ) -> None:
-        self._first, self._num_tokens, self._number = first, num_tokens, number
-        self._numbers = {number(word) for word in first} - {""}
+    def __init__(self, first: Sequence[str], num_tokens: Callable[[str], int], *, is_english: bool) -> None:
+        self._first, self._num_tokens, self._is_english = first, num_tokens, is_english
 
     def brought(self, match: Match, words: Sequence[str], *, is_heard: bool = False) -> float:
         """Of a phrase that ``words`` hold; ``is_heard`` if it is the first text's own words, written otherwise."""
         likeness = max(0.0, match.similarity - NO_BOOST_SIMILARITY) / (1 - NO_BOOST_SIMILARITY)
-        return likeness * sum(
-            self._worth(match.phrase, word)
-            for word in _new_words(match.phrase, words, self._first)
-            if is_heard or not self._numbers or self._number(word) in {"", *self._numbers}
-        )
+        brought = _new_words(match.phrase, words, self._first)
+        numbers = [word for word in brought if is_number(word, is_english=self._is_english)]
+        if numbers and not is_heard and loses_number(self._first, words, is_english=self._is_english):
+            brought = [word for word in brought if word not in numbers]
+        return likeness * sum(self._worth(match.phrase, word) for word in brought)
 
     def lost(self, match: Match, words: Sequence[str]) -> float:
         """Of a phrase of the first text, for its words that ``words`` have fewer of."""
@@ -119,23 +115,24 @@ def rescored(
         score: log probability of each of several texts given the audio, natural log.
         num_tokens: of a phrase, as the model writes it.
         at_most: log probability that a text cannot exceed: what the first text leaves to others where they part. What
-            cannot win with it is not scored, nor what sounds less than nearly the same where it leaves little.
-        searched: log probability of the first text by the search, natural log. All that it leaves to others may be in one
-            place, but no more than that: where no phrase could win with it, not even the first text is scored.
+            cannot win with it is not scored. Nor is what sounds otherwise where it leaves little: such a text is refused
+            though it might win by less than its unlikeness.
+        searched: log probability of the first text by the search, natural log, or less. What it leaves to others in any
+            one place over its own is at most minus that: where no phrase could win so, not even the first text is scored.
     """
     if not letters(texts[0]):
         return None
-    boosts = _Boosts(texts[0].split(), num_tokens, partial(number, is_english=index.is_english))
+    boosts = _Boosts(texts[0].split(), num_tokens, is_english=index.is_english)
     bases = _read(texts, index, boosts)
     candidates = _candidates(bases, index, boosts)
     if searched is not None:
-        candidates = [one for one in candidates if _may_win(one, -searched, None)]
+        candidates = [one for one in candidates if _may_win(one, -searched, None, index)]
     if not candidates:
         return None
     (before,) = score(texts[:1])
 
     def tried(some: Sequence[_Candidate], best: _Tried | None = None) -> list[_Tried]:
-        some = [one for one in some if _may_win(one, at_most(one.text) - before, best)]
+        some = [one for one in some if _may_win(one, at_most(one.text) - before, best, index)]
         log_probs = score([one.text for one in some]) if some else ()
         return [
             _Tried(log_prob - before + one.bonus, log_prob, one)
@@ -231,10 +228,11 @@ def _new_words(phrase: Phrase, words: Sequence[str], known: Sequence[str]) -> li
     return found
 
 
-def _may_win(one: _Candidate, left: float, best: _Tried | None) -> bool:
+def _may_win(one: _Candidate, left: float, best: _Tried | None, index: PhraseIndex) -> bool:
     """Whether a text to which the model leaves so much, natural log, next to the first one, is worth scoring."""
     alike = min((match.similarity for match in one.matches), default=1.0)
-    gain = left + one.bonus - UNLIKE_COST * max(0.0, LIKE - alike)
+    unlikeness = max(0.0, LIKE - alike) if index.is_english else 0.0  # measured by English sounds alone
+    gain = left + one.bonus - UNLIKE_COST * unlikeness
     return gain > _to_beat(one, best) and (left > SURE or alike >= SURE_SIMILARITY)
 
 

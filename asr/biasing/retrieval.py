@@ -45,7 +45,7 @@ class PhraseIndex:
     """Finds the phrases of a set by their sound. Safe to use from several threads.
 
     Attributes:
-        is_english: what is said.
+        is_english: whether English is said, whose sounds count as well as its letters.
     """
 
     def __init__(self, phrases: PhraseSet, *, is_english: bool = True) -> None:

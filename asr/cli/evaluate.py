@@ -90,7 +90,7 @@ def evaluate(
                 )  # fmt: skip
                 evaluations.append(done)
             hashes[f"model {recognizer.reference}"] = recognizer.sha256
-            looked_for |= _phrases_of(recognizer.resolved, heard[-1][0], phrases)
+            looked_for |= phrases_fact(recognizer.resolved, heard[-1][0], phrases)
             recognizer.close()
     document = _document(manifest, utterances, evaluations)
     if phrases:
@@ -105,10 +105,13 @@ def evaluate(
     (print_json if as_json else _print_table)(document)
 
 
-def _phrases_of(resolved: ResolvedModel, used: PhraseSet | None, path: Path | None) -> dict[str, str]:
-    """What a model looked for, as the report names it: of the file, and of its own."""
-    found = [f"{len(used or ())} from {path}"] if path else []
-    found += [f"{len(resolved.phrases)} of its own"] if resolved.phrases else []
+def phrases_fact(resolved: ResolvedModel, used: PhraseSet | None, path: Path | None) -> dict[str, str]:
+    """How many phrases a model looked for, as the report says it: of the file, and of its own."""
+    from asr.biasing.phrases import PhraseSet, combined
+
+    asked, own = used or PhraseSet(()), resolved.phrases or PhraseSet(())
+    found = [f"{len(asked)} from {path}"] if path else []
+    found += [f"{len(combined(asked, own)) - len(asked)} of its own"] if own else []
     return {f"Phrases of {resolved.reference}": ", ".join(found)} if found else {}
 
 

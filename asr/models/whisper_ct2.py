@@ -21,7 +21,15 @@ from asr.features import log_mel
 from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.contexts import is_taught, own_frames
 from asr.models.guards import is_loop, is_silence
-from asr.models.whisper_phrases import Encoded, PhraseScorer, Searched, near_speech, text_of
+from asr.models.whisper_phrases import (
+    SCORED_TOGETHER,
+    SCORED_TOGETHER_ON_GPU,
+    Encoded,
+    PhraseScorer,
+    Searched,
+    near_speech,
+    text_of,
+)
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.word_times import timed_words, token_starts
 from asr.results import LOOP, SILENCE, Hypothesis, Word
@@ -89,7 +97,8 @@ class CTranslate2Whisper:
             raise ModelError(f"{folder} cannot be loaded on {device}: {error}") from error
         self._storage = ctranslate2.StorageView
         self._tokenizer = WhisperTokenizer(folder / "tokenizer.json")
-        self._phrases = PhraseScorer(self._model, self._storage, self._tokenizer)
+        together = SCORED_TOGETHER if device == "cpu" else SCORED_TOGETHER_ON_GPU
+        self._phrases = PhraseScorer(self._model, self._storage, self._tokenizer, together)
         self._num_mel_bins = self._model.n_mels
         self._own_length = own_length
         self._batch_encoding = device != "cpu" if batch_encoding is None else batch_encoding
@@ -234,7 +243,16 @@ class CTranslate2Whisper:
                 near = near_speech(heard[index], durations[index])
                 known = aligned.get(index) if near is heard[index] else None
                 others = [self._text_tokens(other) for other in generated[index].sequences_ids[1:]]
-                found = self._phrases.biased(best[index], others, wanted, near, prompt, language, known)
+                found = self._phrases.biased(
+                    best[index],
+                    others,
+                    wanted,
+                    near,
+                    prompt,
+                    language,
+                    known,
+                    is_free=near is heard[index] and index not in looped,
+                )
                 changed += [index] if found is not best[index] and options.word_times else []
                 best[index] = found
         aligned |= self._align(heard, prompt, best, durations, changed)

@@ -22,9 +22,13 @@ from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_FRAMES
 
 Encoded = NDArray[np.float32]  # (1, E, D)
 
-SCORED_TOGETHER = 4  # on a CPU eight take a third more time each (docs/experiments.md)
+SCORED_TOGETHER = 4  # on a CPU, where each of eight takes a quarter to a half more time (docs/experiments.md)
 SCORED_BEHIND_FRAMES = 25  # half a second
 MIN_PROB = 1e-10
+SCORED_TOGETHER_ON_GPU = 8
+SEARCH_SURER = (
+    2.0  # natural log, by which a search may be surer of a text than its scoring: it suppresses some tokens
+)
 UNTIMED_FRAMES = 2  # that are aligned where the probabilities alone are wanted, which are of all frames
 
 
@@ -38,17 +42,20 @@ class Searched(NamedTuple):
 class PhraseScorer:
     """Looks for phrases with a CTranslate2 model."""
 
-    def __init__(self, model: Any, storage: Any, tokenizer: WhisperTokenizer) -> None:
-        """Score with ``model``, whose arrays are made by ``storage``."""
-        self._model, self._storage, self._tokenizer = model, storage, tokenizer
+    def __init__(
+        self, model: Any, storage: Any, tokenizer: WhisperTokenizer, together: int = SCORED_TOGETHER
+    ) -> None:
+        """Score with ``model``, whose arrays are made by ``storage``, so many texts together."""
+        self._model, self._storage, self._tokenizer, self._together = model, storage, tokenizer, together
 
     def biased(
         self, best: Searched, others: Sequence[list[int]], phrases: PhraseSet, output: Encoded,
-        prompt: list[int], language: str | None, known: Any,
+        prompt: list[int], language: str | None, known: Any, *, is_free: bool = True,
     ) -> Searched:  # fmt: skip
         """What was found, or it or one of the ``others`` with phrases that its audio says (``asr.biasing.rescoring``).
 
-        ``known`` is CTranslate2's alignment of what was found, if there is one.
+        ``known`` is CTranslate2's alignment of what was found, if there is one. ``is_free`` is false where the search's
+        score says little of what the scoring here will: in another context, or of texts that must not repeat themselves.
         """
         text = text_of(self._tokenizer, best.tokens)
         texts = [text, *(text_of(self._tokenizer, other) for other in others)]
@@ -71,7 +78,7 @@ class PhraseScorer:
             lambda some: scorer.log_probs([row(one) for one in some]),
             lambda phrase: len(self._tokenizer.encode(phrase)),
             lambda one: scorer.at_most(row(one)),
-            searched=best.score * len(best.tokens),
+            searched=best.score * len(best.tokens) - SEARCH_SURER if is_free else None,
         )
         if rewrite is None:
             return best
@@ -86,8 +93,8 @@ class PhraseScorer:
         Of their end CTranslate2 says nothing.
         """
         found: list[NDArray[np.float64]] = []
-        for start in range(0, len(rows), SCORED_TOGETHER):
-            some = list(rows[start : start + SCORED_TOGETHER])
+        for start in range(0, len(rows), self._together):
+            some = list(rows[start : start + self._together])
             heard = self._storage.from_array(np.repeat(output, len(some), axis=0))
             aligned = self._model.align(heard, prompt, some, [UNTIMED_FRAMES] * len(some))
             found += map(_log_probs, aligned)

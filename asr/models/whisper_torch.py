@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asr.biasing.phrases import PhraseSet
 from asr.biasing.rescoring import rescored
@@ -21,6 +22,7 @@ from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.checkpoint import load_whisper
 from asr.models.contexts import is_taught, own_frames
 from asr.models.guards import is_loop
+from asr.models.text_scorer import TextScorer
 from asr.models.whisper_ct2 import MAX_NEW_TOKENS
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.word_times import timed_words
@@ -161,14 +163,22 @@ class TorchWhisper:
         tokens = found[0]
         texts = [" ".join(self._tokenizer.decode(one).split()) for one in found]
 
-        def score(scored: Sequence[str]) -> list[float]:
-            rows = [tokens if one == texts[0] else self._tokenizer.encode(one) for one in scored]
-            return [
-                float(self._log_probs(encoded, prompt, row)[0][: len(row)].double().sum()) for row in rows
-            ]
+        def row(one: str) -> list[int]:
+            return tokens if one == texts[0] else self._tokenizer.encode(one)
 
-        index = index_of(phrases, is_english=(language or ENGLISH) == ENGLISH)
-        rewrite = rescored(texts, index, score, lambda phrase: len(self._tokenizer.encode(phrase)))
+        def log_probs(one: list[int]) -> NDArray[np.float64]:
+            return np.asarray(self._log_probs(encoded, prompt, one)[0][: len(one)].double().cpu())
+
+        scorer = TextScorer(
+            tokens, lambda: log_probs(tokens), lambda rows: [float(log_probs(one).sum()) for one in rows]
+        )
+        rewrite = rescored(
+            texts,
+            index_of(phrases, is_english=(language or ENGLISH) == ENGLISH),
+            lambda some: scorer.log_probs([row(one) for one in some]),
+            lambda phrase: len(self._tokenizer.encode(phrase)),
+            lambda one: scorer.at_most(row(one)),
+        )
         return tokens if rewrite is None else self._tokenizer.encode(rewrite.text)
 
     def _log_probs(self, encoded: Any, prompt: list[int], tokens: list[int]) -> tuple[Tensor, Any]:

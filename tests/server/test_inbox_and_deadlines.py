@@ -18,6 +18,13 @@ async def test_audio_that_lies_together_is_joined_and_the_order_kept() -> None:
     assert await inbox.take() == [b"abcd", Finalize(), b"ef", Marker(1), None]
 
 
+async def test_audio_without_a_sample_is_no_message() -> None:
+    inbox = Inbox(1000)
+    for message in (b"", b"ab", b"", None):
+        await inbox.put(message)
+    assert await inbox.take() == [b"ab", None]
+
+
 async def test_the_writer_waits_until_what_was_taken_is_worked_on() -> None:
     inbox = Inbox(4)
     await inbox.put(b"abcd")

@@ -22,6 +22,7 @@ from asr.biasing.phrases import (
     format_phrases,
     read_phrases,
 )
+from asr.cli.evaluate import phrases_fact
 from asr.data.glossary import Term
 from asr.errors import ChecksumError, OptionError
 from asr.models.bundled import unpack_bundled
@@ -74,6 +75,15 @@ def test_a_version_carries_what_was_written(reference: str) -> None:
     assert [(one.text, one.critical, one.boost) for one in carried] == [
         ("apixaban", True, DEFAULT_BOOST), ("sertraline", False, 6.0),
     ]  # fmt: skip
+
+
+def test_the_page_of_evaluate_counts_them_once(reference: str, tmp_path: Path) -> None:
+    asked = PhraseSet((Phrase(text="Apixaban"), Phrase(text="warfarin")))
+    resolved = resolve_model(reference)
+    name = f"Phrases of {resolved.reference}"
+    assert phrases_fact(resolved, asked, tmp_path) == {name: f"2 from {tmp_path}, 1 of its own"}
+    assert phrases_fact(resolved, None, None) == {name: "2 of its own"}
+    assert phrases_fact(replace(resolved, phrases=None), None, None) == {}
 
 
 PHRASE_SETS = st.lists(

@@ -10,6 +10,8 @@ import pytest
 
 from asr.biasing.phrases import Phrase, PhraseSet, phrase_set
 from asr.models.base import DecodingOptions, Samples
+from asr.models.whisper_ct2 import CTranslate2Whisper
+from asr.models.whisper_phrases import SEARCH_SURER
 from asr.recognizer import Recognizer
 
 SAID = "We had to stop darunavir because of the rash."
@@ -67,6 +69,21 @@ def test_phrases_of_others_change_nothing(
     alone = [recognizer.decode([one], GREEDY, [some])[0] for one, some in zip(segments, wanted, strict=True)]
     assert [row[0].text for row in together] == [row[0].text for row in alone]
     assert "darunavir" in together[0][0].text and "darunavir" not in together[-1][0].text
+
+
+def test_what_a_search_says_of_its_text_is_near_what_its_scoring_says(
+    recognizer: Recognizer, order: Samples, spoken: dict[str, Samples]
+) -> None:
+    """Law: the search is surer of a text than its tokens' scores together by no more than the margin."""
+    model = recognizer._model
+    assert isinstance(model, CTranslate2Whisper)
+    prompt = model._tokenizer.prompt("en")
+    for samples in (order, *spoken.values()):
+        heard = model.encode(samples)
+        found = model._best(model._beams(heard, prompt, DecodingOptions(), 1)[0])
+        (log_probs,) = model._phrases._token_log_probs(heard, prompt, [found.tokens])
+        assert len(found.tokens) > 5 and log_probs.sum() < 0
+        assert abs(found.score * len(found.tokens) - log_probs.sum()) < SEARCH_SURER / 2
 
 
 def test_phrases_that_are_not_written_change_neither_times_nor_confidence(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from asr.biasing.phrases import Phrase, PhraseSet
+from asr.biasing.phrases import Phrase, PhraseSet, phrase_set
 from asr.biasing.rescoring import Rewrite, rescored
 from asr.biasing.retrieval import PhraseIndex
 
@@ -97,12 +97,52 @@ def test_a_number_has_no_boost_in_place_of_another_however_many_tokens_it_has(
     assert found is None
 
 
-def test_a_number_has_its_boost_in_place_of_itself_written_otherwise() -> None:
-    text, said = "take fifteen milly gram a day", "take 15 milligram a day"
-    index = PhraseIndex(PhraseSet((Phrase(text="15 milligram", sounds_like=("fifteen milligram",)),)))
-    likely = scores({text: -1.0, said: -4.0})
-    found = rescored([text], index, likely, lambda word: 1)
-    assert found == Rewrite(said, -4.0, ("15 milligram",))
+@pytest.mark.parametrize(
+    ("text", "phrase", "sounds_like", "said"),
+    [
+        (
+            "take fifteen milly gram a day",
+            "15 milligram",
+            "fifteen milligram",
+            "take 15 milligram a day",
+        ),
+        (
+            "take twenty five milly gram a day",
+            "25 milligram",
+            "twenty five milligram",
+            "take 25 milligram a day",
+        ),
+        (
+            "the bowing seven forty seven is late",
+            "Boeing 747",
+            "boeing seven forty seven",
+            "the Boeing 747 is late",
+        ),
+    ],
+)
+def test_a_number_has_its_boost_in_place_of_itself_written_otherwise(
+    text: str, phrase: str, sounds_like: str, said: str
+) -> None:
+    """Half a token's worth of 8 for each of two words: neither alone outweighs the loss."""
+    index = PhraseIndex(PhraseSet((Phrase(text=phrase, sounds_like=(sounds_like,)),)))
+    found = rescored([text], index, scores({text: -1.0, said: -6.0}), lambda word: 1)
+    assert found == Rewrite(said, -6.0, (phrase,))
+
+
+def test_one_is_a_pronoun_and_takes_no_boost_from_another_number() -> None:
+    text, said = "no one stayed at the for seasons", "no one stayed at the Four Seasons"
+    index = PhraseIndex(PhraseSet((Phrase(text="Four Seasons"),)))
+    found = rescored([text], index, scores({text: -1.0, said: -4.5}), lambda word: 2)
+    assert found == Rewrite(said, -4.5, ("Four Seasons",))
+
+
+def test_a_class_is_written_from_the_beam_where_the_first_text_spells_its_number() -> None:
+    first = "my count number four five six"
+    other, said = "my account number four five six", "my account number 456"
+    made, _ = phrase_set([Phrase(text="account number $DIGITS")])
+    likely = scores({first: -1.0, other: -3.0, said: -5.0})
+    found = rescored([first, other], PhraseIndex(made), likely, lambda word: 2)
+    assert found is not None and found.text == said
 
 
 def test_a_phrase_that_is_said_twice_is_written_twice() -> None:
@@ -144,6 +184,17 @@ def test_what_sounds_otherwise_is_tried_only_where_its_boost_may_outweigh_how_un
     rescored(["stop Darunaver"], index, score, lambda word: 4, lambda text: -1.0)
     assert near in asked
     assert (far in asked) == (boost == 20.0)
+
+
+@pytest.mark.parametrize(("is_english", "wins"), [(True, False), (False, True)])
+def test_in_english_what_sounds_otherwise_is_refused_though_it_would_win_by_little(
+    is_english: bool, wins: bool
+) -> None:
+    text, said = "stop Darunaver", "stop darunafenac"
+    index = PhraseIndex(PhraseSet((Phrase(text="darunafenac", boost=1.0),)), is_english=is_english)
+    likely = {text: -9.0, said: -9.5}
+    found = rescored([text], index, scores(likely), lambda word: 4, lambda one: likely[one])
+    assert (found is not None) == wins
 
 
 @pytest.mark.parametrize(("searched", "is_scored"), [(-0.1, False), (-9.0, True)])
@@ -226,7 +277,7 @@ def test_the_first_text_stays_where_no_phrase_is_near_any() -> None:
 
 
 def test_what_cannot_win_is_not_scored_and_the_rest_is_as_it_was() -> None:
-    """Law: a bound that holds changes how many texts are scored, not which phrases of the first text are written."""
+    """A bound that holds changes how many texts are scored, not which phrases that sound alike are written."""
     said = {
         "Dara Navier": "darunavir",
         "fosfa mycin": "fosfomycin",

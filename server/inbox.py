@@ -39,7 +39,7 @@ class Inbox:
         return self._held_bytes >= self._max_bytes
 
     async def put(self, message: ServedInput | None) -> None:
-        """Add a message, or None for the end, once there is room. Audio without a sample is none."""
+        """Add a message, or None for the end, once there is room. Audio of no bytes is none."""
         if message == b"":
             return
         num_bytes = len(message) if isinstance(message, bytes) else 0

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from asr.biasing.phrases import Phrase
 from asr.biasing.retrieval import Match, PhraseIndex, max_matches, written
 from asr.biasing.sounds import letters
-from asr.biasing.spoken import is_number, loses_number
+from asr.biasing.spoken import digits, number_names
 
 NO_BOOST_SIMILARITY = 0.4  # below which a phrase has no boost at all
 TRIED_FIRST = 3  # before the others, of which fewer can win then
@@ -54,16 +54,29 @@ class _Boosts:
     """What phrases are worth in a text that is not the first one, for the words that it has more of."""
 
     def __init__(self, first: Sequence[str], num_tokens: Callable[[str], int], *, is_english: bool) -> None:
-        self._first, self._num_tokens, self._is_english = first, num_tokens, is_english
+        self._first, self._num_tokens = first, num_tokens
+        self._digits = {digits(word) for word in first} - {""}
+        self._names = Counter(number_names(first) if is_english else ())
 
     def brought(self, match: Match, words: Sequence[str], *, is_heard: bool = False) -> float:
         """Of a phrase that ``words`` hold; ``is_heard`` if it is the first text's own words, written otherwise."""
         likeness = max(0.0, match.similarity - NO_BOOST_SIMILARITY) / (1 - NO_BOOST_SIMILARITY)
-        brought = _new_words(match.phrase, words, self._first)
-        numbers = [word for word in brought if is_number(word, is_english=self._is_english)]
-        if numbers and not is_heard and loses_number(self._first, words, is_english=self._is_english):
-            brought = [word for word in brought if word not in numbers]
-        return likeness * sum(self._worth(match.phrase, word) for word in brought)
+        found = {digits(word) for word in words} - {""}
+        is_heard = is_heard and _decimals(found) == _decimals(
+            self._digits
+        )  # 1.5 sounds like 15 on paper alone
+        loses_number = bool(self._digits - found or self._names - Counter(number_names(words)))
+
+        def is_boosted(word: str) -> bool:
+            if number := digits(word):
+                return not self._digits or number in self._digits
+            return not (loses_number and number_names([word]))
+
+        return likeness * sum(
+            self._worth(match.phrase, word)
+            for word in _new_words(match.phrase, words, self._first)
+            if is_heard or is_boosted(word)
+        )
 
     def lost(self, match: Match, words: Sequence[str]) -> float:
         """Of a phrase of the first text, for its words that ``words`` have fewer of."""
@@ -214,6 +227,10 @@ def _with(one: _Candidate, match: Match, boosts: _Boosts, *, is_first: bool) -> 
     words = _replaced(one.base.words, matches).split()
     gained = boosts.brought(match, words, is_heard=is_first and match.similarity == 1)
     return _Candidate(one.base, matches, one.bonus + gained)
+
+
+def _decimals(numbers: Iterable[str]) -> set[str]:
+    return {one for one in numbers if "." in one}
 
 
 def _new_words(phrase: Phrase, words: Sequence[str], known: Sequence[str]) -> list[str]:

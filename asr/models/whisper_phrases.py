@@ -23,11 +23,11 @@ from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_FRAMES
 Encoded = NDArray[np.float32]  # (1, E, D)
 
 SCORED_TOGETHER = 4  # on a CPU, where each of eight takes a quarter to a half more time (docs/experiments.md)
+SCORED_TOGETHER_ON_GPU = 8  # not measured there
 SCORED_BEHIND_FRAMES = 25  # half a second
 MIN_PROB = 1e-10
-SCORED_TOGETHER_ON_GPU = 8
 SEARCH_SURER = (
-    2.0  # natural log, by which a search may be surer of a text than its scoring: it suppresses some tokens
+    2.0  # natural log, by which a search, which suppresses tokens, may be surer of a text than its scoring
 )
 UNTIMED_FRAMES = 2  # that are aligned where the probabilities alone are wanted, which are of all frames
 

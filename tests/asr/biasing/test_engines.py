@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,14 @@ import pytest
 from asr.biasing.phrases import Phrase, PhraseSet, phrase_set
 from asr.models.base import DecodingOptions, Samples
 from asr.models.whisper_ct2 import CTranslate2Whisper
-from asr.models.whisper_phrases import SEARCH_SURER
+from asr.models.whisper_phrases import SEARCH_SURER, Encoded, PhraseScorer
 from asr.recognizer import Recognizer
+from asr.units import WHISPER_WINDOW_FRAMES
 
 SAID = "We had to stop darunavir because of the rash."
 GREEDY = DecodingOptions(beam_size=1, word_times=False)
+UNTIMED = DecodingOptions(word_times=False)
+NEARLY_WHOLE_FRAMES = 2900  # an own length that the bundled model, which was taught none, hears well enough
 
 
 def phrases(*texts: str) -> PhraseSet:
@@ -84,6 +88,36 @@ def test_what_a_search_says_of_its_text_is_near_what_its_scoring_says(
         (log_probs,) = model._phrases._token_log_probs(heard, prompt, [found.tokens])
         assert len(found.tokens) > 5 and log_probs.sum() < 0
         assert abs(found.score * len(found.tokens) - log_probs.sum()) < SEARCH_SURER / 2
+
+
+@pytest.mark.parametrize("phrase", ["librarian", "happy past", "trained leaves"])
+def test_nothing_is_scored_for_a_phrase_that_the_search_itself_leaves_no_room(
+    recognizer: Recognizer, spoken: dict[str, Samples], phrase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the search's own context; a whole window is scored in another one, of which the search says too little."""
+    model = recognizer._model
+    assert isinstance(model, CTranslate2Whisper)
+    score, scored = PhraseScorer._token_log_probs, []
+
+    def counted(self: PhraseScorer, output: Encoded, prompt: list[int], rows: Any) -> Any:
+        scored.extend(rows)
+        return score(self, output, prompt, rows)
+
+    monkeypatch.setattr(PhraseScorer, "_token_log_probs", counted)
+    wanted = PhraseSet((Phrase(text=phrase, boost=1.0),))
+    found = {}
+    for num_frames in (NEARLY_WHOLE_FRAMES, WHISPER_WINDOW_FRAMES):
+        scored.clear()
+        texts = [
+            model.decode_encoded(
+                [model.encode(samples, num_frames)], [len(samples) / 16_000], UNTIMED, [wanted]
+            )[0][0].text
+            for samples in spoken.values()
+        ]
+        found[num_frames] = len(scored), texts
+    (few, own), (more, whole) = found.values()
+    assert few == 0 < more
+    assert own == whole
 
 
 def test_phrases_that_are_not_written_change_neither_times_nor_confidence(

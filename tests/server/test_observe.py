@@ -225,6 +225,9 @@ async def test_the_log_has_the_ids_in_json(port: Port, logged: io.StringIO) -> N
     await port.unary("Say", ("x-request-id", "seventeen"))
     with pytest.raises(grpc.aio.AioRpcError):
         await port.unary("Full", ("x-request-id", "eighteen"))
+    await _until(
+        lambda: logged.getvalue().count("\n") == 3
+    )  # a refusal is on its way before its line is written
     lines = [json.loads(line) for line in logged.getvalue().splitlines()]
     said, done, refused = lines
     assert (said["logger"], said["level"], said["message"]) == ("server.test", "warning", "saying")

@@ -62,9 +62,8 @@ class _Boosts:
         """Of a phrase that ``words`` hold; ``is_heard`` if it is the first text's own words, written otherwise."""
         likeness = max(0.0, match.similarity - NO_BOOST_SIMILARITY) / (1 - NO_BOOST_SIMILARITY)
         found = {digits(word) for word in words} - {""}
-        is_heard = is_heard and _decimals(found) == _decimals(
-            self._digits
-        )  # 1.5 sounds like 15 on paper alone
+        # 1.5 and 15 have the same signs, but not the same sound
+        is_heard = is_heard and _decimals(found) == _decimals(self._digits)
         loses_number = bool(self._digits - found or self._names - Counter(number_names(words)))
 
         def is_boosted(word: str) -> bool:

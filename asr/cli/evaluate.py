@@ -97,11 +97,9 @@ def evaluate(
         _add_phrases(document, [reports for _, reports in heard])
     if report:
         facts = {"Engine": engine, "Beam size": str(beam_size), "Decodings at the same time": str(workers)}
-        facts |= looked_for
+        facts |= looked_for | _asked(spoken, glossary, terms)
         _write_report(report, document, evaluations)
-        _write_page(
-            report, manifest, utterances, evaluations, facts | _asked(spoken, glossary, terms), hashes
-        )
+        _write_page(report, manifest, utterances, evaluations, facts, hashes)
     (print_json if as_json else _print_table)(document)
 
 

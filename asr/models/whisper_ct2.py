@@ -28,7 +28,6 @@ from asr.models.whisper_phrases import (
     PhraseScorer,
     Searched,
     near_speech,
-    text_of,
 )
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.word_times import timed_words, token_starts
@@ -243,15 +242,9 @@ class CTranslate2Whisper:
                 near = near_speech(heard[index], durations[index])
                 known = aligned.get(index) if near is heard[index] else None
                 others = [self._text_tokens(other) for other in generated[index].sequences_ids[1:]]
+                is_free = near is heard[index] and index not in looped
                 found = self._phrases.biased(
-                    best[index],
-                    others,
-                    wanted,
-                    near,
-                    prompt,
-                    language,
-                    known,
-                    is_free=near is heard[index] and index not in looped,
+                    best[index], others, wanted, near, prompt, language, known, is_free=is_free
                 )
                 changed += [index] if found is not best[index] and options.word_times else []
                 best[index] = found
@@ -318,7 +311,7 @@ class CTranslate2Whisper:
         others = others[: num_texts - 1]
         hypotheses = []
         for rank, (tokens, score) in enumerate([best, *others]):
-            said = text_of(self._tokenizer, tokens)
+            said = self._tokenizer.text(tokens)
             text = "" if is_silence(result.no_speech_prob, result.scores[rank]) else said
             hypotheses.append(
                 Hypothesis(

@@ -13,11 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.biasing.phrases import PhraseSet
-from asr.biasing.rescoring import rescored
-from asr.biasing.retrieval import index_of
-from asr.models.text_scorer import TextScorer
+from asr.models.text_scorer import rewritten
 from asr.models.whisper_tokens import WhisperTokenizer
-from asr.text.languages import ENGLISH
 from asr.units import ENCODER_FRAME_S, WHISPER_WINDOW_FRAMES
 
 Encoded = NDArray[np.float32]  # (1, E, D)
@@ -27,7 +24,7 @@ SCORED_TOGETHER_ON_GPU = 8  # not measured there
 SCORED_BEHIND_FRAMES = 25  # half a second
 MIN_PROB = 1e-10
 SEARCH_SURER = (
-    2.0  # natural log, by which a search, which suppresses tokens, may be surer of a text than its scoring
+    2.0  # natural log, by which a search may be surer of its text than the scoring: it suppresses tokens
 )
 UNTIMED_FRAMES = 2  # that are aligned where the probabilities alone are wanted, which are of all frames
 
@@ -57,27 +54,17 @@ class PhraseScorer:
         ``known`` is CTranslate2's alignment of what was found, if there is one. ``is_free`` is false where the search's
         score says little of what the scoring here will: in another context, or of texts that must not repeat themselves.
         """
-        text = text_of(self._tokenizer, best.tokens)
-        texts = [text, *(text_of(self._tokenizer, other) for other in others)]
-
-        def row(one: str) -> list[int]:
-            # the search may have written its text with other tokens than the tokenizer would
-            return best.tokens if one == text else self._tokenizer.encode(one)
 
         def log_probs(rows: Sequence[list[int]]) -> list[NDArray[np.float64]]:
             return self._token_log_probs(output, prompt, rows)
 
-        scorer = TextScorer(
-            row(text),
-            lambda: _log_probs(known) if known is not None else log_probs([row(text)])[0],
+        rewrite = rewritten(
+            [best.tokens, *others],
+            phrases,
+            language,
+            self._tokenizer,
+            lambda: _log_probs(known) if known is not None else log_probs([best.tokens])[0],
             lambda rows: [float(one.sum()) for one in log_probs(rows)],
-        )
-        rewrite = rescored(
-            texts,
-            index_of(phrases, is_english=(language or ENGLISH) == ENGLISH),
-            lambda some: scorer.log_probs([row(one) for one in some]),
-            lambda phrase: len(self._tokenizer.encode(phrase)),
-            lambda one: scorer.at_most(row(one)),
             searched=best.score * len(best.tokens) - SEARCH_SURER if is_free else None,
         )
         if rewrite is None:
@@ -99,11 +86,6 @@ class PhraseScorer:
             aligned = self._model.align(heard, prompt, some, [UNTIMED_FRAMES] * len(some))
             found += map(_log_probs, aligned)
         return found
-
-
-def text_of(tokenizer: WhisperTokenizer, tokens: Sequence[int]) -> str:
-    """Tokens as text with single spaces."""
-    return " ".join(tokenizer.decode(list(tokens)).split())
 
 
 def _log_probs(alignment: Any) -> NDArray[np.float64]:

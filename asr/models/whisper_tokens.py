@@ -5,6 +5,7 @@ Works on ``tokenizer.json`` through the tokenizers library alone, so that servin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,6 +109,10 @@ class WhisperTokenizer:
         return str(
             self._tokenizer.decode([t for t in tokens if t < self.end_of_text], skip_special_tokens=True)
         )
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Tokens to text with single spaces."""
+        return " ".join(self.decode(list(tokens)).split())
 
     def words(self, tokens: list[int], language: str | None) -> list[TokenWord]:
         """Group text tokens into words: at spaces, or at whole characters in languages that write none.

@@ -14,20 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr.biasing.phrases import PhraseSet
-from asr.biasing.rescoring import rescored
-from asr.biasing.retrieval import index_of
 from asr.errors import OptionError
 from asr.features import log_mel
 from asr.models.base import WARM_SAMPLES, DecodingOptions, Samples
 from asr.models.checkpoint import load_whisper
 from asr.models.contexts import is_taught, own_frames
 from asr.models.guards import is_loop
-from asr.models.text_scorer import TextScorer
+from asr.models.text_scorer import rewritten
 from asr.models.whisper_ct2 import MAX_NEW_TOKENS
 from asr.models.whisper_tokens import WhisperTokenizer
 from asr.models.word_times import timed_words
 from asr.results import Hypothesis, Word
-from asr.text.languages import ENGLISH
 from asr.units import (
     ENCODER_FRAME_S,
     WHISPER_WINDOW_FRAMES,
@@ -161,23 +158,17 @@ class TorchWhisper:
     ) -> list[int]:
         """The first of ``found``, or one of them with phrases that its audio says (``asr.biasing.rescoring``)."""
         tokens = found[0]
-        texts = [" ".join(self._tokenizer.decode(one).split()) for one in found]
-
-        def row(one: str) -> list[int]:
-            return tokens if one == texts[0] else self._tokenizer.encode(one)
 
         def log_probs(one: list[int]) -> NDArray[np.float64]:
             return np.asarray(self._log_probs(encoded, prompt, one)[0][: len(one)].double().cpu())
 
-        scorer = TextScorer(
-            tokens, lambda: log_probs(tokens), lambda rows: [float(log_probs(one).sum()) for one in rows]
-        )
-        rewrite = rescored(
-            texts,
-            index_of(phrases, is_english=(language or ENGLISH) == ENGLISH),
-            lambda some: scorer.log_probs([row(one) for one in some]),
-            lambda phrase: len(self._tokenizer.encode(phrase)),
-            lambda one: scorer.at_most(row(one)),
+        rewrite = rewritten(
+            found,
+            phrases,
+            language,
+            self._tokenizer,
+            lambda: log_probs(tokens),
+            lambda rows: [float(log_probs(one).sum()) for one in rows],
         )
         return tokens if rewrite is None else self._tokenizer.encode(rewrite.text)
 

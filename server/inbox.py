@@ -65,7 +65,7 @@ class Inbox:
             await self._has_messages.wait()
         taken, self._messages = self._messages, []
         self._taken_bytes = self._held_bytes
-        return taken if len(taken) == 1 else _joined(taken)
+        return _joined(taken)
 
 
 class Source:

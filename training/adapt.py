@@ -190,7 +190,7 @@ class _Job:
     def _learned_instead(
         self, learner: Learner, plan: Plan, learned: Learned | None, rows: Rows, data: AdaptationData
     ) -> Learned | None:
-        """What the family's other plan comes to, where the budgets hold back most of what this one learned."""
+        """What the family's other plan comes to, where the budgets hold back much of what this one learned."""
         other = self._family.plan_instead(plan)
         if other is None or not self._processes.from_main(lambda: learner.is_held_back(learned)):
             return None

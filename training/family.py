@@ -123,7 +123,7 @@ class Family(Protocol):
         ...
 
     def plan_instead(self, plan: Plan) -> Plan | None:
-        """What to train where the budgets hold back most of what ``plan`` learned; None if there is nothing else."""
+        """What to train where the budgets hold back much of what ``plan`` learned; None if there is nothing else."""
         ...
 
     def method(self, plan: Plan, examples: Sequence[Example], num_steps: int) -> Method:

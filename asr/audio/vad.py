@@ -72,13 +72,10 @@ class VoiceActivityDetector:
             self._pending = pending
             return np.empty(0, np.float32)
         self._pending = pending[num_frames * VAD_FRAME_SAMPLES :].copy()
-        if num_frames <= MAX_FRAMES:
-            return self._step(_frames(pending, num_frames))
-        firsts = range(0, num_frames, MAX_FRAMES)
         return np.concatenate(
             [
                 self._step(_frames(pending[first * VAD_FRAME_SAMPLES :], min(MAX_FRAMES, num_frames - first)))
-                for first in firsts
+                for first in range(0, num_frames, MAX_FRAMES)
             ]
         )
 

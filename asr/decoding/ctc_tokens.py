@@ -18,9 +18,8 @@ from asr.errors import ModelError
 _SPECIAL_KEYS = ("pad_token", "bos_token", "eos_token", "unk_token")
 _SPECIAL_DEFAULTS = ("<pad>", "<s>", "</s>", "<unk>")
 MAX_NAMED = 10
-APOSTROPHES = str.maketrans(
-    {"’": "'", "‘": "'", "ʼ": "'", "`": "'"}
-)  # what is typed to the one that is written
+# what is typed to the one that is written
+APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -98,7 +98,7 @@ class TorchWhisper:
                 log_probs, words = self._score(encoded, prompt, tokens, to_seconds(len(samples)), language)
                 hypotheses.append(
                     Hypothesis(
-                        text=" ".join(self._tokenizer.decode(tokens).split()),
+                        text=self._tokenizer.text(tokens),
                         words=words if options.word_times and rank == 0 else (),
                         avg_log_prob=log_probs,
                         confidence=math.exp(log_probs),
